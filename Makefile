@@ -1,0 +1,44 @@
+# The commands of the README. Everything lives in .venv; a second run of a target does no work twice.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PLUGINS := $(wildcard plugins/*/pyproject.toml)
+RUN := .venv/.installed
+DEV := .venv/.installed-dev
+
+.PHONY: run test check format lint types imports clean
+
+run: $(RUN)
+	@exec $(BIN)/transqueue up
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(RUN): $(BIN)/python pyproject.toml $(PLUGINS)
+	$(BIN)/python -m pip install --quiet --editable '.[embedded]' $(patsubst %/pyproject.toml,--editable ./%,$(PLUGINS))
+	@touch $@
+
+$(DEV): $(RUN)
+	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+test: $(DEV)
+	$(BIN)/python -m pytest
+
+check: format lint types imports test
+
+format: $(DEV)
+	$(BIN)/ruff format --check .
+
+lint: $(DEV)
+	$(BIN)/ruff check .
+
+types: $(DEV)
+	$(BIN)/mypy
+
+imports: $(DEV)
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv .transqueue dist

@@ -1,0 +1,12 @@
+"""TransQueue: transactions over HTTP, kept in MongoDB, processed by plugins, their effects exactly once.
+
+This is all that a plugin imports, with `transqueue.testing`.
+"""
+
+from .handlers import Context, Handler, handler
+from .hookspecs import hookimpl
+from .outcome import Reject, RetryLater
+from .transaction import Transaction
+
+__all__ = ["Context", "Handler", "Reject", "RetryLater", "Transaction", "handler", "hookimpl"]
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The door: HTTP requests in, durable transactions and plain answers out."""

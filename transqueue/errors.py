@@ -1,0 +1,98 @@
+"""Everything that can go wrong, by name.
+
+One base class; the docstring of a class is its default message. An error says what happened, carries the facts as
+attributes, and, where there is one, the cure. Errors that handlers raise to say how an attempt ends are not failures:
+they live in `outcome`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+class TransQueueError(Exception):
+    """TransQueue could not do what was asked."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One mistake in a configuration file: where (1-based line and column, 0 when unknown), which key, and what."""
+
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.line}:{self.column}: " if self.line else ""
+        return f"{where}{self.path}: {self.message}" if self.path else f"{where}{self.message}"
+
+
+class ConfigInvalid(TransQueueError):
+    """The configuration is not valid."""
+
+    def __init__(self, file: str, problems: Sequence[Problem]) -> None:
+        self.file = file
+        self.problems = tuple(sorted(problems))
+        super().__init__("\n".join(f"{file}:{problem}" for problem in self.problems))
+
+
+class PluginBroken(TransQueueError):
+    """An enabled plugin cannot be used."""
+
+    def __init__(self, name: str, phase: str, reason: str, cure: str) -> None:
+        self.name, self.phase, self.reason, self.cure = name, phase, reason, cure
+        super().__init__(f"plugin {name!r} is broken ({phase}): {reason}. {cure}")
+
+
+class ClaimConflict(TransQueueError):
+    """Two plugins claim one transaction type."""
+
+
+class TopologyRefused(TransQueueError):
+    """This MongoDB cannot keep the promises: the queue needs a replica set that journals on a majority."""
+
+
+class MongodNotStarted(TransQueueError):
+    """The private mongod could not be started."""
+
+    def __init__(self, cause: str, cure: str) -> None:
+        self.cause, self.cure = cause, cure
+        super().__init__(f"{cause}\n{cure}")
+
+
+class QueueUnavailable(TransQueueError):
+    """The database did not answer in time; the outcome of what was asked is unknown."""
+
+
+class TrackLost(TransQueueError):
+    """A worker cannot know what it holds any more, so it gives up its lease and starts again."""
+
+
+class SubmissionRefused(TransQueueError):
+    """The submission was refused; nothing was stored.
+
+    Attributes:
+        status: the HTTP status that fits.
+        code: a stable word for programs.
+        errors: messages by dotted path into the body, for field errors.
+        retry_after_seconds: when trying again makes sense.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        errors: Mapping[str, Sequence[str]] | None = None,
+        retry_after_seconds: int | None = None,
+    ) -> None:
+        self.status, self.code, self.message = status, code, message
+        self.errors = {path: list(messages) for path, messages in (errors or {}).items()}
+        self.retry_after_seconds = retry_after_seconds
+        super().__init__(message)

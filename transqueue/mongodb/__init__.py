@@ -1,0 +1,1 @@
+"""Q on MongoDB: the only package that speaks PyMongo."""

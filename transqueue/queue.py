@@ -1,0 +1,235 @@
+"""What any queue promises.
+
+`mongodb.MongoQueue` keeps the promises for real; `testing.MemoryQueue` keeps them in one process. The docstrings here
+are the specification, and one contract suite (`tests/contract`) holds both to it.
+
+One verb, one transition, one conditional write. A lost race is a return value: a write on a transaction that its worker
+no longer holds changes nothing and says so. Only `QueueUnavailable` (the database did not answer in time, outcome
+unknown) and `TrackLost` (the same, for what this worker holds) are raised.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from .outcome import Outcome
+from .transaction import State, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The answer to one enqueued transaction.
+
+    Attributes:
+        transaction: what is stored: the one given, or the first one accepted under its idempotency key.
+        replayed: the key was known, with the same body.
+        key_reused: the key was known, with another body; nothing was stored.
+    """
+
+    transaction: Transaction
+    replayed: bool = False
+    key_reused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some transactions, newest first, and the cursor to go on from; no cursor: there are no more.
+
+    A page may be short, or empty, and still have a cursor: what one page may look through is bounded.
+    """
+
+    transactions: Sequence[Transaction]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """One leased transaction and how its attempt ended."""
+
+    transaction: Transaction
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRecord:
+    """One start of a worker process, with the sessions that its writes may be open in."""
+
+    id: str
+    host: str
+    pid: int
+    slot: int
+    sessions: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Casualty:
+    """What a worker was doing when it died, as its supervisor knows it.
+
+    Attributes:
+        running: the id of the transaction whose handler was running; it is charged the attempt and the crash.
+        group: a group was between its handlers and its commit: its members next run alone, uncharged.
+        reason: what is written on the charged one.
+    """
+
+    running: str | None = None
+    group: bool = False
+    reason: str = "its worker died"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rescue:
+    """What became of the transactions of one ended worker: ids by what happened to them."""
+
+    worker: str
+    released: tuple[str, ...] = ()
+    charged: tuple[str, ...] = ()
+    buried: tuple[str, ...] = ()
+
+
+class Effects(Protocol):
+    """The database side of one session, handed to `perform`.
+
+    Attributes:
+        db: PyMongo's database; what is written through it commits with the settlements, or not at all.
+        writes: how many write commands have been sent in this run of the session.
+        broken: the database has ended the session (an error in it does, even a caught one).
+    """
+
+    @property
+    def db(self) -> Any: ...
+
+    @property
+    def writes(self) -> int: ...
+
+    @property
+    def broken(self) -> bool: ...
+
+
+Perform = Callable[[Effects], Sequence[Settlement]]
+
+
+class TransactionQueue(ABC):
+    """Where transactions wait, and the only place where their state changes."""
+
+    # The door
+
+    @abstractmethod
+    def enqueue(self, transactions: Sequence[Transaction]) -> list[Receipt]:
+        """Store new transactions durably, in the order given: one receipt each, in the same order.
+
+        When this returns, each accepted one is journaled on a majority, and each replayed one was found by a majority
+        read.
+
+        Raises:
+            QueueUnavailable: unknown which of them are stored; enqueueing those with a key again is safe.
+        """
+
+    @abstractmethod
+    def get(self, transaction_id: str) -> Transaction | None:
+        """The transaction as it is on a majority."""
+
+    @abstractmethod
+    def page(
+        self,
+        *,
+        state: State | None = None,
+        type: str | None = None,
+        submitter: str | None = None,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Page:
+        """Transactions that match, newest first, older than the cursor `after`."""
+
+    @abstractmethod
+    def ended(self, ids: Collection[str]) -> frozenset[str]:
+        """Those of `ids` that have ended."""
+
+    @abstractmethod
+    def counts(self) -> Mapping[str, Mapping[State, int]]:
+        """How many transactions are in which state, by type."""
+
+    @abstractmethod
+    def cancel(self, transaction_id: str) -> bool:
+        """`queued` or `dead` → `cancelled`. False: it is in no such state, and nothing changed."""
+
+    @abstractmethod
+    def redrive(self, transaction_id: str, *, more_attempts: int) -> bool:
+        """`dead` → `queued`, due now, with `more_attempts` more and its crashes forgiven. False: it is not dead."""
+
+    # A worker's life
+
+    @abstractmethod
+    def begin(self, worker: WorkerRecord, *, lease_seconds: float) -> None:
+        """Start a worker's lease. Its id must be new."""
+
+    @abstractmethod
+    def renew(self, workers: Collection[str], *, lease_seconds: float) -> frozenset[str]:
+        """Lengthen the leases of `workers` to `lease_seconds` from now: those that are still held.
+
+        A lease that ended or lapsed is final: it is never renewed.
+        """
+
+    @abstractmethod
+    def end(self, worker: str, casualty: Casualty) -> Rescue:
+        """A supervisor saw its own worker dead: end its lease, end its sessions, put back what it held.
+
+        May be repeated after an error; charges nothing twice.
+        """
+
+    @abstractmethod
+    def rescue(self) -> Sequence[Rescue]:
+        """Do as `end` does for every worker whose lease lapsed, and for ended ones that still hold something.
+
+        What such a worker ran is not known: what was leased to it next runs alone, uncharged; one that was
+        already alone is charged the crash.
+        """
+
+    # Leases
+
+    @abstractmethod
+    def lease(self, worker: str, type: str, *, limit: int, lanes: Sequence[int] | None = None) -> Sequence[Transaction]:
+        """Up to `limit` due transactions of one type for `worker`, running, under one new token.
+
+        Higher priority first, then the longer due. One that must run alone comes alone. `lanes` narrows the search.
+
+        Raises:
+            TrackLost: unknown what was leased; the worker must end its lease and start again.
+        """
+
+    @abstractmethod
+    def due(self, types: Collection[str]) -> bool:
+        """Whether any transaction of these types is due now."""
+
+    @abstractmethod
+    def settle(self, settlements: Sequence[Settlement]) -> frozenset[str]:
+        """End attempts: the ids of those that the worker no longer held, for which nothing was written.
+
+        All settlements are of transactions of one lease.
+
+        Raises:
+            TrackLost: unknown, for longer than the lease can last.
+        """
+
+    @abstractmethod
+    def settle_in_session(self, perform: Perform, *, timeout_seconds: float) -> frozenset[str]:
+        """Run `perform` and write its settlements in the same session: all of it commits, or nothing.
+
+        `perform` may be called several times, each time in a fresh session; an exception from it discards everything
+        and is raised on. If a transaction to settle is no longer held, nothing at all is written and its id is
+        returned: the caller decides what to do with the others.
+
+        Raises:
+            QueueUnavailable: nothing was committed (conflicts until the timeout, or the database is away).
+            TrackLost: unknown whether it was committed.
+        """
+
+    @abstractmethod
+    def release(self, transactions: Sequence[Transaction]) -> None:
+        """Give leased transactions back unharmed: `queued`, at their place, no attempt charged.
+
+        Raises:
+            TrackLost: unknown whether they are back.
+        """

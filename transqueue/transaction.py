@@ -1,0 +1,126 @@
+"""A transaction: one submitted unit of work, its states, and its id.
+
+A value: frozen, changed only by making a copy. What handlers receive is this same class with `data` as their schema
+loaded it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from threading import Lock
+from typing import Any
+
+LANES = 16  # fixed: a key's lane must never change while versions run side by side
+VERSION = 1  # of the stored document
+MAX_CRASHES = 3
+HISTORY_KEPT = 20
+ID_LENGTH = 21
+
+_RANDOM_DIGITS = 8
+_RANDOM_RANGE = 10**_RANDOM_DIGITS
+
+
+class State(StrEnum):
+    """Where a transaction is in its life. Waiting for a retry or a start time is `queued` with `due_at` to come."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    REJECTED = "rejected"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+
+
+ENDED = frozenset({State.DONE, State.REJECTED, State.DEAD, State.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who holds a running transaction: a token, random and new per lease, and the worker's id."""
+
+    token: str
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """The submitter's key and the SHA-256 (hex) of what was sent with it."""
+
+    key: str
+    body_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """The plugin, and its version, that claimed the type when the transaction was accepted."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transaction:
+    """One unit of work as it is stored in Q; handlers get it with `data` loaded by their schema.
+
+    Attributes:
+        id: 21 digits, unique in Q.
+        attempts: attempts charged so far.
+        crashes: how many of them ended with the death of their process.
+        alone: it was in a group that died together, so it next runs by itself.
+        deferred_since: since when its handler has been raising `RetryLater`.
+        history: the last 20 things that happened to it, oldest first.
+    """
+
+    id: str
+    type: str
+    data: Any
+    created_at: datetime
+    due_at: datetime
+    max_attempts: int
+    state: State = State.QUEUED
+    priority: int = 0
+    finished_at: datetime | None = None
+    attempts: int = 0
+    crashes: int = 0
+    ordering_key: str | None = None
+    lane: int = 0
+    lease: Lease | None = None
+    ended_by: str | None = None
+    alone: bool = False
+    deferred_since: datetime | None = None
+    result: Any = None
+    error: Mapping[str, Any] | None = None
+    history: tuple[Mapping[str, Any], ...] = ()
+    submitter: str = ""
+    idempotency: Idempotency | None = None
+    plugin: Stamp | None = None
+
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt that is being made, from 1."""
+        return self.attempts + 1
+
+    def effect_key(self, name: str) -> str:
+        """A key for one effect outside MongoDB, the same on every attempt: the receiver's idempotency key."""
+        return f"{self.id}:{name}"
+
+
+class TransactionIds:
+    """Makes ids: 13 digits of Unix milliseconds, then 8 that start at random; one maker's ids never go backwards."""
+
+    def __init__(self, randrange: Callable[[int], int] = random.randrange) -> None:
+        self._randrange = randrange
+        self._last = 0
+        self._lock = Lock()
+
+    def next(self, now: datetime) -> str:
+        """A new id, greater than every one made before."""
+        fresh = round(now.timestamp() * 1000) * _RANDOM_RANGE + self._randrange(_RANDOM_RANGE)
+        with self._lock:
+            # Within one millisecond, and after the server's clock stepped back, the next one follows the last.
+            self._last = fresh if fresh > self._last else self._last + 1
+            return str(self._last)
