@@ -70,7 +70,8 @@ class Casualty:
 
     Attributes:
         running: the id of the transaction whose handler was running; it is charged the attempt and the crash.
-        group: a group was between its handlers and its commit: its members next run alone, uncharged.
+        group: a group was between its handlers and its commit: its members next run alone, uncharged; one that
+            already was alone is charged the crash.
         reason: what is written on the charged one.
     """
 

@@ -1,0 +1,190 @@
+"""One process's connection to MongoDB: the client, the collections, the followed clock, and what is refused.
+
+Every write is journaled on a majority and every read sees what a majority has; every call has a deadline. A client is
+made by the process that uses it, never inherited. It will not be used with a standalone mongod or with weaker writes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from datetime import UTC
+from typing import Any, TypeVar
+
+import pymongo
+from pymongo import ASCENDING, DESCENDING, IndexModel, MongoClient
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError
+from pymongo.monitoring import (
+    ServerHeartbeatFailedEvent,
+    ServerHeartbeatListener,
+    ServerHeartbeatStartedEvent,
+    ServerHeartbeatSucceededEvent,
+)
+from pymongo.read_concern import ReadConcern
+from pymongo.uri_parser import parse_uri
+from pymongo.write_concern import WriteConcern
+
+from ..clock import ServerClock
+from ..errors import QueueUnavailable, TopologyRefused, TrackLost
+from .documents import Document
+from .session import SessionWatch
+
+Answer = TypeVar("Answer")
+
+CALL_SECONDS = 5.0
+PATIENCE_SECONDS = 20.0  # how long a worker repeats a settlement whose answer did not come
+REPEAT_SECONDS = 0.2
+WIRE_VERSION_4_4 = 9
+KEEP_WORKERS_SECONDS = 24 * 3600
+
+# What is due: one short scan, no sort in memory, and covered, so that choosing candidates touches no document.
+DUE_INDEX = [
+    ("state", ASCENDING),
+    ("type", ASCENDING),
+    ("lane", ASCENDING),
+    ("priority", DESCENDING),
+    ("due_at", ASCENDING),
+    ("_id", ASCENDING),
+    ("alone", ASCENDING),
+]
+KEY_INDEX = [("submitter", ASCENDING), ("idempotency.key", ASCENDING)]
+
+
+class Connection:
+    """A connected client and what hangs on it. Close it when done."""
+
+    def __init__(self, uri: str, database: str) -> None:
+        self.clock = ServerClock()
+        self.watch = SessionWatch()
+        _refuse_weaker_writes(uri)
+        try:
+            self.client: MongoClient[Document] = MongoClient(
+                uri,
+                w="majority",
+                journal=True,
+                readConcernLevel="majority",
+                readPreference="primary",
+                retryWrites=True,
+                timeoutMS=int(CALL_SECONDS * 1000),
+                serverSelectionTimeoutMS=int(CALL_SECONDS * 1000),
+                heartbeatFrequencyMS=1000,
+                tz_aware=True,
+                tzinfo=UTC,
+                appname="transqueue",
+                event_listeners=[_ClockSetter(self.clock), self.watch],
+            )
+        except (ConfigurationError, InvalidURI, ValueError) as error:
+            raise TopologyRefused(f"mongodb.uri: {error}") from error
+        self.database: Database[Document] = self.client[database]
+        self.q: Collection[Document] = self.database["Q"]
+        self.workers: Collection[Document] = self.database["Workers"]
+        # Inside a session the concerns are the session's own; PyMongo would send the client's with a bound one.
+        self.in_session = self.database.with_options(write_concern=WriteConcern(), read_concern=ReadConcern())
+
+    def prepare(self) -> None:
+        """Check the deployment and make the indexes. Safe to repeat, at once from many hosts.
+
+        Raises:
+            TopologyRefused: this deployment cannot keep the promises.
+            QueueUnavailable: it did not answer.
+        """
+        with answering("check the database"):
+            hello = self.client.admin.command("hello")
+            _refuse_topology(hello)
+            _refuse_unjournaled_majority(self.client, hello)
+            self.clock.observe(hello["localTime"])
+            self.q.create_indexes(
+                [
+                    IndexModel(DUE_INDEX, name="due"),
+                    IndexModel(
+                        KEY_INDEX,
+                        name="idempotency",
+                        unique=True,
+                        partialFilterExpression={"idempotency.key": {"$exists": True}},
+                    ),
+                ]
+            )
+            self.workers.create_indexes(
+                [IndexModel([("ended_at", ASCENDING)], name="old", expireAfterSeconds=KEEP_WORKERS_SECONDS)]
+            )
+
+    def insist(self, write: Callable[[], Answer]) -> Answer:
+        """Make a conditional write until its answer comes: a repeat after a lost answer finds it done.
+
+        Raises:
+            TrackLost: no answer for longer than this worker's lease can be trusted.
+        """
+        until = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                with pymongo.timeout(CALL_SECONDS):
+                    return write()
+            except (PyMongoError, QueueUnavailable) as error:
+                if time.monotonic() >= until:
+                    raise TrackLost(f"unknown whether a settlement was written: {error}") from error
+                time.sleep(REPEAT_SECONDS)
+
+    def close(self) -> None:
+        """Close all sockets."""
+        self.client.close()
+
+
+@contextmanager
+def answering(what: str) -> Generator[None]:
+    """Turn any trouble with the database into `QueueUnavailable`, saying what was being done."""
+    try:
+        yield
+    except PyMongoError as error:
+        raise QueueUnavailable(f"could not {what}: {error}") from error
+
+
+class _ClockSetter(ServerHeartbeatListener):
+    """Takes the primary's time from each heartbeat, so that an election or a stepped clock is followed at once."""
+
+    def __init__(self, clock: ServerClock) -> None:
+        self._clock = clock
+
+    def started(self, event: ServerHeartbeatStartedEvent) -> None: ...
+
+    def succeeded(self, event: ServerHeartbeatSucceededEvent) -> None:
+        reply = event.reply
+        if reply.is_writable and "localTime" in reply.document:
+            self._clock.observe(reply.document["localTime"])
+
+    def failed(self, event: ServerHeartbeatFailedEvent) -> None: ...
+
+
+def _refuse_weaker_writes(uri: str) -> None:
+    try:
+        options = parse_uri(uri, validate=False, warn=False)["options"]
+    except (ConfigurationError, InvalidURI) as error:
+        raise TopologyRefused(f"mongodb.uri: {error}") from error
+    if options.get("w", "majority") != "majority" or options.get("journal") is False:
+        raise TopologyRefused("mongodb.uri asks for a weaker write concern: leave out `w` and `journal`")
+
+
+def _refuse_topology(hello: Mapping[str, Any]) -> None:
+    if hello.get("maxWireVersion", 0) < WIRE_VERSION_4_4:
+        raise TopologyRefused("this MongoDB is older than 4.4: TransQueue needs 4.4 or newer (7 or 8 is advised)")
+    if "setName" not in hello and hello.get("msg") != "isdbgrid":
+        raise TopologyRefused(
+            "this mongod is a standalone: TransQueue needs a replica set, which may have one member. Start mongod "
+            "with --replSet NAME, run rs.initiate() once, and add ?replicaSet=NAME to mongodb.uri"
+        )
+
+
+def _refuse_unjournaled_majority(client: MongoClient[Document], hello: Mapping[str, Any]) -> None:
+    if "setName" not in hello:
+        return
+    try:
+        config = client.admin.command("replSetGetConfig")["config"]
+    except OperationFailure:
+        return  # this user may not look; every write asks for the journal by itself
+    if config.get("writeConcernMajorityJournalDefault") is False:
+        raise TopologyRefused(
+            "writeConcernMajorityJournalDefault is off on this replica set: an acknowledged write could be lost. "
+            "Set it to true with rs.reconfig()"
+        )

@@ -1,0 +1,99 @@
+"""How a transaction looks in Q: the one place that knows the stored names.
+
+Numbers with a fraction are stored as doubles where a double carries them exactly as they were written, and as
+Decimal128 where it does not, so every number comes back as it was sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from bson import Decimal128, Timestamp
+
+from ..transaction import VERSION, Idempotency, Lease, Stamp, State, Transaction
+
+Document = dict[str, Any]
+
+_BY_SERVER = Timestamp(0, 0)  # mongod fills it in when it inserts: the order of acceptance, across hosts
+
+
+def encode(transaction: Transaction) -> Document:
+    """The document of a new, queued transaction."""
+    document: Document = {
+        "_id": transaction.id,
+        "v": VERSION,
+        "type": transaction.type,
+        "data": stored(transaction.data),
+        "state": str(transaction.state),
+        "priority": transaction.priority,
+        "due_at": transaction.due_at,
+        "created_at": transaction.created_at,
+        "accepted": _BY_SERVER,
+        "attempts": transaction.attempts,
+        "max_attempts": transaction.max_attempts,
+        "crashes": transaction.crashes,
+        "lane": transaction.lane,
+        "submitter": transaction.submitter,
+        "history": [],
+    }
+    if transaction.ordering_key is not None:
+        document["ordering_key"] = transaction.ordering_key
+    if transaction.idempotency:
+        document["idempotency"] = {"key": transaction.idempotency.key, "body_hash": transaction.idempotency.body_hash}
+    if transaction.plugin:
+        document["plugin"] = {"name": transaction.plugin.name, "version": transaction.plugin.version}
+    return document
+
+
+def decode(document: Mapping[str, Any]) -> Transaction:
+    """The transaction that a document tells of."""
+    lease, key, plugin = document.get("lease"), document.get("idempotency"), document.get("plugin")
+    return Transaction(
+        id=document["_id"],
+        type=document["type"],
+        data=restored(document["data"]),
+        created_at=document["created_at"],
+        due_at=document["due_at"],
+        max_attempts=document["max_attempts"],
+        state=State(document["state"]),
+        priority=document["priority"],
+        finished_at=document.get("finished_at"),
+        attempts=document["attempts"],
+        crashes=document["crashes"],
+        ordering_key=document.get("ordering_key"),
+        lane=document["lane"],
+        lease=Lease(lease["token"], lease["worker"]) if lease else None,
+        ended_by=document.get("ended_by"),
+        alone=document.get("alone", False),
+        deferred_since=document.get("deferred_since"),
+        result=restored(document.get("result")),
+        error=document.get("error"),
+        history=tuple(document.get("history", ())),
+        submitter=document["submitter"],
+        idempotency=Idempotency(key["key"], key["body_hash"]) if key else None,
+        plugin=Stamp(plugin["name"], plugin["version"]) if plugin else None,
+    )
+
+
+def stored(value: Any) -> Any:
+    """A JSON value as BSON keeps it."""
+    if isinstance(value, Decimal):
+        return float(value) if Decimal(repr(float(value))) == value else Decimal128(value)
+    if isinstance(value, Mapping):
+        return {key: stored(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [stored(item) for item in value]
+    return value
+
+
+def restored(value: Any) -> Any:
+    """A BSON value as the JSON value that was stored."""
+    if isinstance(value, Decimal128):
+        return value.to_decimal()
+    if isinstance(value, dict):
+        return {key: restored(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [restored(item) for item in value]
+    return value

@@ -1,0 +1,98 @@
+"""Leases on transactions: taken in batches under a random token, and the fence that every later write repeats.
+
+A lease is three steps: choose candidates from the index alone, take those still queued under a new token, read what was
+taken. When an answer is lost in between, the worker cannot know what it holds; it does not guess: `TrackLost` makes it
+give up its own lease, and its supervisor puts everything back.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterable, Sequence
+
+from pymongo import ASCENDING, DESCENDING
+from pymongo.errors import PyMongoError
+
+from ..errors import TrackLost
+from ..transaction import LANES, Lease, State, Transaction
+from .connection import Connection, answering
+from .documents import Document, decode
+
+DUE_ORDER = [("priority", DESCENDING), ("due_at", ASCENDING), ("_id", ASCENDING)]
+ALL_LANES = range(LANES)
+
+
+class Leases:
+    """Takes and releases leases for one worker process."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._q, self._clock = connection.q, connection.clock
+
+    def due(self, types: Collection[str]) -> bool:
+        """As `TransactionQueue.due` promises."""
+        with answering("look for due transactions"):
+            query = self._due(list(types), ALL_LANES)
+            return self._q.find_one(query, {"_id": 1}, hint="due") is not None
+
+    def lease(self, worker: str, type: str, limit: int, lanes: Sequence[int]) -> Sequence[Transaction]:
+        """As `TransactionQueue.lease` promises."""
+        with answering("look for due transactions"):
+            ids = self._candidates(type, limit, lanes)
+        if not ids:
+            return []
+        token = uuid.uuid4().hex
+        try:
+            return self._take(worker, ids, token)
+        except PyMongoError as error:
+            raise TrackLost(f"unknown whether {len(ids)} transactions were leased: {error}") from error
+
+    def _candidates(self, type: str, limit: int, lanes: Sequence[int]) -> list[str]:
+        rows = self._q.find(self._due([type], lanes), {"_id": 1, "alone": 1}, hint="due")
+        ids: list[str] = []
+        for row in rows.sort(DUE_ORDER).limit(limit):
+            if row.get("alone"):
+                return ids or [row["_id"]]
+            ids.append(row["_id"])
+        return ids
+
+    def _due(self, types: list[str], lanes: Iterable[int]) -> Document:
+        return {
+            "state": State.QUEUED,
+            "type": types[0] if len(types) == 1 else {"$in": types},
+            "lane": {"$in": list(lanes)},
+            "due_at": {"$lte": self._clock.now()},
+        }
+
+    def _take(self, worker: str, ids: list[str], token: str) -> list[Transaction]:
+        taken = self._q.update_many(
+            {"_id": {"$in": ids}, "state": State.QUEUED},
+            {"$set": {"state": str(State.RUNNING), "lease": {"token": token, "worker": worker}}},
+        )
+        if taken.modified_count == 0:
+            return []
+        mine = {row["_id"]: decode(row) for row in self._q.find({"_id": {"$in": ids}, "lease.token": token})}
+        return [mine[one] for one in ids if one in mine]
+
+    def release(self, transactions: Sequence[Transaction]) -> None:
+        """As `TransactionQueue.release` promises."""
+        if transactions:
+            ids = [transaction.id for transaction in transactions]
+            back = {"$set": {"state": str(State.QUEUED)}, "$unset": {"lease": 1}}
+            self._connection.insist(lambda: self._q.update_many(held(ids, lease_of(transactions[0]).token), back))
+
+
+def lease_of(transaction: Transaction) -> Lease:
+    """The lease of a transaction that has one.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if transaction.lease is None:
+        raise ValueError(f"transaction {transaction.id} is not leased")
+    return transaction.lease
+
+
+def held(ids: Sequence[str], token: str) -> Document:
+    """The fence: matches only what is still held under this token."""
+    return {"_id": {"$in": list(ids)}, "state": str(State.RUNNING), "lease.token": token}

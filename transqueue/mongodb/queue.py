@@ -1,0 +1,107 @@
+"""Q on MongoDB: the promises of `TransactionQueue`, each verb in the file of its noun."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from ..queue import Casualty, Page, Perform, Receipt, Rescue, Settlement, TransactionQueue, WorkerRecord
+from ..transaction import State, Transaction
+from .connection import Connection
+from .intake import Intake
+from .leases import ALL_LANES, Leases
+from .records import Records
+from .settlements import Settlements
+from .workers import Workers
+
+
+class MongoQueue(TransactionQueue):
+    """The queue in the collection `Q`; made once per process by `connect`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._intake, self._records = Intake(connection), Records(connection)
+        self._workers, self._leases = Workers(connection), Leases(connection)
+        self._settlements = Settlements(connection)
+        self.clock, self.database = connection.clock, connection.database
+
+    @property
+    def sessions(self) -> tuple[Any, ...]:
+        """The ids of the sessions that this process may leave open."""
+        return (self._settlements.session.session_id,)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def enqueue(self, transactions: Sequence[Transaction]) -> list[Receipt]:
+        return self._intake.enqueue(transactions)
+
+    def get(self, transaction_id: str) -> Transaction | None:
+        return self._records.get(transaction_id)
+
+    def page(
+        self,
+        *,
+        state: State | None = None,
+        type: str | None = None,
+        submitter: str | None = None,
+        after: str | None = None,
+        limit: int = 50,
+    ) -> Page:
+        return self._records.page({"state": state, "type": type, "submitter": submitter}, after=after, limit=limit)
+
+    def ended(self, ids: Collection[str]) -> frozenset[str]:
+        return self._records.ended(ids)
+
+    def counts(self) -> Mapping[str, Mapping[State, int]]:
+        return self._records.counts()
+
+    def cancel(self, transaction_id: str) -> bool:
+        return self._records.cancel(transaction_id)
+
+    def redrive(self, transaction_id: str, *, more_attempts: int) -> bool:
+        return self._records.redrive(transaction_id, more_attempts=more_attempts)
+
+    def begin(self, worker: WorkerRecord, *, lease_seconds: float) -> None:
+        self._workers.begin(worker, lease_seconds=lease_seconds)
+
+    def renew(self, workers: Collection[str], *, lease_seconds: float) -> frozenset[str]:
+        return self._workers.renew(workers, lease_seconds=lease_seconds)
+
+    def end(self, worker: str, casualty: Casualty) -> Rescue:
+        return self._workers.end(worker, casualty)
+
+    def rescue(self) -> Sequence[Rescue]:
+        return self._workers.rescue()
+
+    def lease(self, worker: str, type: str, *, limit: int, lanes: Sequence[int] | None = None) -> Sequence[Transaction]:
+        return self._leases.lease(worker, type, limit, lanes if lanes is not None else ALL_LANES)
+
+    def due(self, types: Collection[str]) -> bool:
+        return self._leases.due(types)
+
+    def settle(self, settlements: Sequence[Settlement]) -> frozenset[str]:
+        return self._settlements.settle(settlements)
+
+    def settle_in_session(self, perform: Perform, *, timeout_seconds: float) -> frozenset[str]:
+        return self._settlements.settle_in_session(perform, timeout_seconds)
+
+    def release(self, transactions: Sequence[Transaction]) -> None:
+        self._leases.release(transactions)
+
+
+def connect(uri: str, database: str) -> MongoQueue:
+    """Connect to the queue, check the deployment, and make the indexes where they are missing.
+
+    Raises:
+        TopologyRefused: this deployment cannot keep the promises.
+        QueueUnavailable: it did not answer.
+    """
+    connection = Connection(uri, database)
+    try:
+        connection.prepare()
+    except BaseException:
+        connection.close()
+        raise
+    return MongoQueue(connection)

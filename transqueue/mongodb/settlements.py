@@ -1,0 +1,209 @@
+"""Settling: attempts end, behind the fence, alone or together with what their handlers wrote.
+
+Each write matches the fence of `leases`, so a worker that lost a transaction changes nothing. Ended documents keep the
+token in `ended_by`: when an answer was lost, reading the ids back tells mine from lost. In a session the fence is the
+last write, never only a read: a snapshot read could be overtaken by a rescue and commit all the same (write skew).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import pymongo
+from bson.json_util import dumps
+from pymongo import UpdateMany
+from pymongo.client_session import ClientSession
+from pymongo.errors import PyMongoError
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from ..errors import QueueUnavailable, TrackLost
+from ..outcome import Verb
+from ..queue import Perform, Settlement
+from ..transaction import HISTORY_KEPT, State
+from .connection import CALL_SECONDS, Connection, answering
+from .documents import Document, encode, stored
+from .leases import held, lease_of
+from .session import SessionEffects
+
+ENDS = {Verb.COMPLETE: State.DONE, Verb.REJECT: State.REJECTED, Verb.BURY: State.DEAD, Verb.RETRY: State.QUEUED}
+
+
+class Settlements:
+    """Settles what one worker process leased."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._q, self._clock = connection.q, connection.clock
+        self._session: ClientSession | None = None
+
+    @property
+    def session(self) -> ClientSession:
+        """The one session of this process, so that its supervisor knows what to kill."""
+        if self._session is None:
+            self._session = self._connection.client.start_session(causal_consistency=False)
+        return self._session
+
+    def settle(self, settlements: Sequence[Settlement]) -> frozenset[str]:
+        """As `TransactionQueue.settle` promises."""
+        plain = [one for one in settlements if not one.outcome.follow_ups]
+        lost = frozenset(self._connection.insist(lambda: self._write(plain)) if plain else ())
+        return lost | self._settle_with_follow_ups([one for one in settlements if one.outcome.follow_ups])
+
+    def _settle_with_follow_ups(self, settlements: Sequence[Settlement]) -> frozenset[str]:
+        left, lost = list(settlements), frozenset[str]()
+        while left:
+            unheld = self._connection.insist(lambda: self.settle_in_session(lambda _: left, CALL_SECONDS))  # noqa: B023
+            lost |= unheld
+            left = [one for one in left if one.transaction.id not in unheld] if unheld else []
+        return lost
+
+    def _write(self, settlements: Sequence[Settlement]) -> frozenset[str]:
+        """Settle outside a session: one update for equal outcomes, one command for the others. The ids lost."""
+        matched = self._write_groups(settlements, None)
+        if matched == len(settlements):
+            return frozenset()
+        return self._not_mine(settlements)
+
+    def _write_groups(self, settlements: Sequence[Settlement], session: ClientSession | None) -> int:
+        now = self._clock.now()
+        groups: dict[str, list[Settlement]] = defaultdict(list)
+        for one in settlements:
+            groups[_likeness(one)].append(one)
+        updates = [self._update(group, now) for group in groups.values()]
+        if len(updates) == 1:
+            return self._q.update_many(*updates[0], session=session).matched_count
+        many = [UpdateMany(filter, update) for filter, update in updates]
+        return self._q.bulk_write(many, ordered=session is not None, session=session).matched_count
+
+    def _update(self, group: Sequence[Settlement], now: datetime) -> tuple[Document, Document]:
+        token = lease_of(group[0].transaction).token
+        return held([one.transaction.id for one in group], token), _transition(group[0], now)
+
+    def _not_mine(self, settlements: Sequence[Settlement]) -> frozenset[str]:
+        token = lease_of(settlements[0].transaction).token
+        ids = [one.transaction.id for one in settlements]
+        mine = {row["_id"] for row in self._q.find({"_id": {"$in": ids}, "ended_by": token}, {"_id": 1})}
+        retried = {one.transaction.id for one in settlements if one.outcome.verb is Verb.RETRY}
+        # A retry leaves no `ended_by`; whether it was ours or a rescuer's, the transaction is out of our hands.
+        return frozenset(ids) - mine - self._moved(retried, token)
+
+    def _moved(self, ids: Collection[str], token: str) -> set[str]:
+        """Those of `ids` whose last history entry this lease wrote."""
+        if not ids:
+            return set()
+        rows = self._q.find({"_id": {"$in": list(ids)}}, {"history": {"$slice": -1}})
+        return {row["_id"] for row in rows if row["history"] and row["history"][-1].get("lease") == token}
+
+    # Settling together with effects
+
+    def settle_in_session(self, perform: Perform, timeout_seconds: float) -> frozenset[str]:
+        """As `TransactionQueue.settle_in_session` promises."""
+        run = _Run(self, perform)
+        try:
+            with pymongo.timeout(timeout_seconds):
+                self.session.with_transaction(
+                    run, read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority", j=True)
+                )
+        except _Unheld as unheld:
+            return self._not_held(unheld.settlements)
+        except PyMongoError as error:
+            return self._after(error, run.settlements)
+        return frozenset()
+
+    def perform_once(self, session: ClientSession, perform: Perform) -> Sequence[Settlement]:
+        """One run of the session: the effects, the follow-ups, and as the last write the fence."""
+        watch = self._connection.watch
+        watch.reset()
+        with session.bind(end_session=False):
+            settlements = perform(SessionEffects(self._connection.in_session, watch))
+        follow_ups = [encode(new) for one in settlements for new in one.outcome.follow_ups]
+        if follow_ups:
+            self._q.insert_many(follow_ups, session=session)
+        if settlements and self._write_groups(settlements, session) != len(settlements):
+            raise _Unheld(settlements)
+        return settlements
+
+    def _not_held(self, settlements: Sequence[Settlement]) -> frozenset[str]:
+        """After nothing was written: which of them this lease does not hold any more."""
+        ids = [one.transaction.id for one in settlements]
+        token = lease_of(settlements[0].transaction).token
+        with answering("read leases back"), pymongo.timeout(CALL_SECONDS):
+            mine = {row["_id"] for row in self._q.find(held(ids, token), {"_id": 1})}
+        return frozenset(ids) - mine
+
+    def _after(self, error: PyMongoError, settlements: Sequence[Settlement]) -> frozenset[str]:
+        """What an error of the session means: nothing committed, all committed, or unknown."""
+        if not error.has_error_label("UnknownTransactionCommitResult"):
+            raise QueueUnavailable(f"the session was not committed: {error}") from error
+        if settlements and not self._connection.insist(lambda: self._not_mine(settlements)):
+            return frozenset()
+        raise TrackLost(f"unknown whether the session was committed: {error}") from error
+
+
+class _Unheld(Exception):
+    """A settlement of the session matched nothing; everything is discarded."""
+
+    def __init__(self, settlements: Sequence[Settlement]) -> None:
+        self.settlements = settlements
+        super().__init__()
+
+
+class _Run:
+    """The callback of `with_transaction`: it may be called several times; the last run's settlements are kept."""
+
+    def __init__(self, settling: Settlements, perform: Perform) -> None:
+        self._settling, self._perform = settling, perform
+        self.settlements: Sequence[Settlement] = ()
+
+    def __call__(self, session: ClientSession) -> None:
+        self.settlements = self._settling.perform_once(session, self._perform)
+
+
+def _transition(one: Settlement, now: datetime) -> Document:
+    """The update that settles a transaction with its outcome, the same for every one of a likeness."""
+    transaction, outcome = one.transaction, one.outcome
+    lease, state = lease_of(transaction), ENDS[one.outcome.verb]
+    entry: Document = {"at": now, "state": str(state), "attempt": transaction.attempt, "worker": lease.worker}
+    if outcome.error:
+        entry["error"] = {"type": outcome.error["type"], "message": outcome.error["message"]}
+    if state is State.QUEUED:
+        ending: Document = {"due_at": outcome.due_at}
+        entry["lease"] = lease.token
+    else:
+        ending = {"finished_at": now, "ended_by": lease.token}
+    gone: Document = {"lease": 1, "alone": 1}
+    _put(ending, gone, "result", stored(outcome.result))
+    _put(ending, gone, "error", outcome.error)
+    _put(ending, gone, "deferred_since", outcome.deferred_since)
+    return {
+        "$set": {"state": str(state), **ending},
+        "$unset": gone,
+        "$inc": {"attempts": int(outcome.charged)},
+        "$push": {"history": {"$each": [entry], "$slice": -HISTORY_KEPT}},
+    }
+
+
+def _put(fields: Document, gone: Document, name: str, value: Any) -> None:
+    if value is None:
+        gone[name] = 1
+    else:
+        fields[name] = value
+
+
+def _likeness(one: Settlement) -> str:
+    """Equal for settlements that one update can write."""
+    outcome = one.outcome
+    facts: Mapping[str, Any] = {
+        "verb": str(outcome.verb),
+        "result": stored(outcome.result),
+        "error": outcome.error,
+        "due_at": outcome.due_at,
+        "charged": outcome.charged,
+        "deferred_since": outcome.deferred_since,
+        "attempt": one.transaction.attempt,
+    }
+    return dumps(facts)

@@ -1,0 +1,158 @@
+"""Workers and their leases: one document per start of a worker process, and what becomes of it when that ends.
+
+A lease's times are written and judged by the server's `$$NOW` inside the write, and renewing never touches Q. Ending
+one is final. The order of a rescue is what makes it safe: first end the worker's document, then kill its sessions (an
+open one would hold its writes back), then put its transactions back; each step may be repeated.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from pymongo import UpdateMany, UpdateOne
+
+from ..backoff import backoff_seconds
+from ..queue import Casualty, Rescue, WorkerRecord
+from ..transaction import HISTORY_KEPT, MAX_CRASHES, State
+from .connection import Connection, answering
+from .documents import Document
+
+CRASH_BACKOFF_SECONDS = (2.0, 300.0)
+OTHERS_LEFT_SECONDS = 5.0  # a worker's own supervisor knows best what it was doing, and gets this long to tell
+_LIVE: Mapping[str, Any] = {"ended_at": None}
+_NOT_LAPSED = {"$expr": {"$gte": ["$until", "$$NOW"]}}
+_LAPSED = {"$expr": {"$lt": ["$until", "$$NOW"]}}
+_HELD = {"_id": 1, "lease": 1, "attempts": 1, "crashes": 1, "max_attempts": 1, "alone": 1}
+
+
+class Workers:
+    """Begins, renews and ends the leases of workers, and puts back what an ended one held."""
+
+    def __init__(self, connection: Connection, rand: Callable[[], float] = random.random) -> None:
+        self._connection, self._random = connection, rand
+        self._q, self._workers, self._clock = connection.q, connection.workers, connection.clock
+
+    def begin(self, worker: WorkerRecord, *, lease_seconds: float) -> None:
+        """As `TransactionQueue.begin` promises."""
+        born: Document = {
+            "host": worker.host,
+            "pid": worker.pid,
+            "slot": worker.slot,
+            "sessions": list(worker.sessions),
+            "ended_at": None,
+        }
+        stamped = [{"$set": {**_literal(born), "started_at": "$$NOW", "until": _from_now(lease_seconds)}}]
+        with answering("begin a worker's lease"):
+            self._workers.update_one({"_id": worker.id, "started_at": None}, stamped, upsert=True)
+
+    def renew(self, workers: Collection[str], *, lease_seconds: float) -> frozenset[str]:
+        """As `TransactionQueue.renew` promises."""
+        ids = list(workers)
+        with answering("renew leases"):
+            self._workers.update_many(
+                {"_id": {"$in": ids}, **_LIVE, **_NOT_LAPSED}, [{"$set": {"until": _from_now(lease_seconds)}}]
+            )
+            held = self._workers.find({"_id": {"$in": ids}, **_LIVE, **_NOT_LAPSED}, {"_id": 1})
+            return frozenset(row["_id"] for row in held)
+
+    def end(self, worker: str, casualty: Casualty) -> Rescue:
+        """As `TransactionQueue.end` promises."""
+        with answering("end a worker"):
+            self._end([worker], {})
+            return self._put_back(worker, casualty)
+
+    def rescue(self) -> Sequence[Rescue]:
+        """As `TransactionQueue.rescue` promises."""
+        with answering("rescue"):
+            lapsed = {row["_id"] for row in self._workers.find({**_LIVE, **_LAPSED}, {"_id": 1})}
+            self._end(lapsed, _LAPSED)
+            left = self._holders() - self._excused()
+            self._kill_sessions(left)
+            unknown = Casualty(group=True, reason="its worker's lease lapsed")
+            return [self._put_back(worker, unknown) for worker in sorted(left)]
+
+    def _end(self, workers: Iterable[str], condition: Mapping[str, Any]) -> None:
+        ids = list(workers)
+        self._workers.update_many({"_id": {"$in": ids}, **_LIVE, **condition}, [{"$set": {"ended_at": "$$NOW"}}])
+        self._kill_sessions(ids)
+
+    def _kill_sessions(self, workers: Iterable[str]) -> None:
+        rows = self._workers.find({"_id": {"$in": list(workers)}, "ended_at": {"$ne": None}}, {"sessions": 1})
+        sessions = [session for row in rows for session in row.get("sessions", ())]
+        if sessions:
+            self._connection.client.admin.command("killSessions", sessions)
+
+    def _holders(self) -> set[str]:
+        running: list[Document] = [{"$match": {"state": State.RUNNING}}, {"$group": {"_id": "$lease.worker"}}]
+        return {row["_id"] for row in self._q.aggregate(running)}
+
+    def _excused(self) -> set[str]:
+        """Workers whose transactions are not ours to touch: alive, or ended a moment ago by their own supervisor."""
+        moment_ago = {"$subtract": ["$$NOW", int(OTHERS_LEFT_SECONDS * 1000)]}
+        fresh = {"$and": [{"$gt": ["$ended_at", moment_ago]}, {"$gte": ["$until", "$ended_at"]}]}
+        return {row["_id"] for row in self._workers.find({"$or": [_LIVE, {"$expr": fresh}]}, {"_id": 1})}
+
+    def _put_back(self, worker: str, casualty: Casualty) -> Rescue:
+        rows = list(self._q.find({"state": State.RUNNING, "lease.worker": worker}, _HELD))
+        charged = [row for row in rows if row["_id"] == casualty.running or (casualty.group and row.get("alone"))]
+        others = [row["_id"] for row in rows if row not in charged]
+        writes: list[Any] = [self._charge(row, casualty.reason) for row in charged]
+        if others:
+            writes.append(_release(worker, others, alone=casualty.group))
+        if writes:
+            self._q.bulk_write(writes, ordered=False)
+        buried = {row["_id"] for row in charged if _is_spent(row)}
+        return Rescue(
+            worker=worker,
+            released=tuple(others),
+            charged=tuple(row["_id"] for row in charged if row["_id"] not in buried),
+            buried=tuple(sorted(buried)),
+        )
+
+    def _charge(self, row: Document, reason: str) -> UpdateOne:
+        now, state = self._clock.now(), State.DEAD if _is_spent(row) else State.QUEUED
+        error = {"type": "WorkerDied", "message": reason}
+        entry = {
+            "at": now,
+            "state": str(state),
+            "attempt": row["attempts"] + 1,
+            "worker": row["lease"]["worker"],
+            "error": error,
+        }
+        ending = (
+            {"finished_at": now, "ended_by": row["lease"]["token"]} if state is State.DEAD else self._later(row, now)
+        )
+        return UpdateOne(
+            {"_id": row["_id"], "state": State.RUNNING, "lease.token": row["lease"]["token"]},
+            {
+                "$set": {"state": str(state), "error": error, **ending},
+                "$unset": {"lease": 1},
+                "$inc": {"attempts": 1, "crashes": 1},
+                "$push": {"history": {"$each": [entry], "$slice": -HISTORY_KEPT}},
+            },
+        )
+
+    def _later(self, row: Document, now: datetime) -> Document:
+        wait = backoff_seconds(row["crashes"] + 1, *CRASH_BACKOFF_SECONDS, self._random)
+        return {"due_at": now + timedelta(seconds=wait)}
+
+
+def _release(worker: str, ids: list[str], *, alone: bool) -> UpdateMany:
+    changes: Document = {"state": str(State.QUEUED)} | ({"alone": True} if alone else {})
+    held = {"_id": {"$in": ids}, "state": State.RUNNING, "lease.worker": worker}
+    return UpdateMany(held, {"$set": changes, "$unset": {"lease": 1}})
+
+
+def _is_spent(row: Document) -> bool:
+    return bool(row["crashes"] + 1 >= MAX_CRASHES or row["attempts"] + 1 >= row["max_attempts"])
+
+
+def _from_now(seconds: float) -> Document:
+    return {"$add": ["$$NOW", int(seconds * 1000)]}
+
+
+def _literal(fields: Mapping[str, Any]) -> Document:
+    return {name: {"$literal": value} for name, value in fields.items()}
