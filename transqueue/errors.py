@@ -42,10 +42,11 @@ class ConfigInvalid(TransQueueError):
 
 
 class PluginBroken(TransQueueError):
-    """An enabled plugin cannot be used."""
+    """An enabled plugin cannot be used; `problems` are the mistakes in its section of the configuration, if any."""
 
-    def __init__(self, name: str, phase: str, reason: str, cure: str) -> None:
+    def __init__(self, name: str, phase: str, reason: str, cure: str, *, problems: Sequence[Problem] = ()) -> None:
         self.name, self.phase, self.reason, self.cure = name, phase, reason, cure
+        self.problems = tuple(sorted(problems))
         super().__init__(f"plugin {name!r} is broken ({phase}): {reason}. {cure}")
 
 

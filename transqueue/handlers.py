@@ -67,7 +67,7 @@ class Handler:
 
     def callable(self, config: Any) -> Callable[..., Any]:
         """What is called for each attempt: the function itself, or one object of the class, made now."""
-        return cast("Callable[..., Any]", self.target(config)) if inspect.isclass(self.target) else self.target
+        return cast("Any", self.target)(config) if inspect.isclass(self.target) else self.target
 
     def overridden(self, **fields: Any) -> Handler:
         """A copy with some fields replaced, checked again.
@@ -165,8 +165,8 @@ class Context:
     log: Any
     deadline: float
     _db: Any = None
-    _enqueue: Callable[..., str] | None = None
-    _follow_ups: list[Any] = field(default_factory=list)
+    _new: Callable[[str, Mapping[str, Any], Mapping[str, Any]], Any] | None = None
+    _enqueued: list[Any] = field(default_factory=list)
 
     @property
     def db(self) -> Any:
@@ -189,8 +189,15 @@ class Context:
             The id that the follow-up will have.
 
         Raises:
-            SubmissionRefused: no enabled plugin claims the type, or its schema refuses the data or options.
+            SubmissionRefused: no enabled plugin claims the type, or its schema refuses the data or the options.
         """
-        if self._enqueue is None:
+        if self._new is None:
             raise RuntimeError("this context cannot enqueue")
-        return self._enqueue(self._follow_ups, type, data, options)
+        follow_up = self._new(type, data, options)
+        self._enqueued.append(follow_up)
+        return str(follow_up.id)
+
+    @property
+    def follow_ups(self) -> tuple[Any, ...]:
+        """What was enqueued so far, in order."""
+        return tuple(self._enqueued)

@@ -4,7 +4,8 @@ A plugin is an installed distribution with an entry point in the group `transque
 module. Each function of that module marked `@hookimpl` and named like one below is called at the time told there. All
 hooks are optional: a module with `@handler` marks needs none. Hooks are called one plugin at a time, so an exception in
 one is that plugin's problem alone. `config` is always the plugin's own section of `config.yaml`, checked and with its
-defaults filled in; a hook may leave out arguments that it does not need.
+defaults filled in; a hook may leave out arguments that it does not need. An argument with a default value is never
+passed (pluggy's rule). A marked function whose name or arguments are not below makes the plugin broken.
 """
 
 from __future__ import annotations
@@ -48,12 +49,13 @@ def transqueue_handlers(config: Mapping[str, Any]) -> Iterable[Any]:  # type: ig
 
     Called in the API and in every worker, once, after the configuration passed; it must do no input or output. A module
     that does not implement it provides the `@handler`-marked objects that its own package defines; one that does
-    returns all of them itself, and a marked one left out makes the plugin broken, as an exception does.
+    returns all of them itself, and a marked one left out makes the plugin broken, as an exception does. What depends on
+    the configuration is therefore not marked, but returned as a `Handler`.
 
     Example:
         @hookimpl
         def transqueue_handlers(config):
-            return [deposit] + ([refund] if config["refunds"] else [])
+            return [deposit] + ([Handler(type="refund", target=refund)] if config["refunds"] else [])
     """
 
 

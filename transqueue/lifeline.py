@@ -16,6 +16,8 @@ import time
 
 ON_LINUX = sys.platform.startswith("linux")
 
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_PRCTL = getattr(_LIBC, "prctl", None)  # found now: between fork and exec a look-up could wait for a lock for ever
 _PR_SET_PDEATHSIG = 1
 _CLOCK_BOOTTIME = 7
 _TIMER_ABSTIME = 1
@@ -49,8 +51,8 @@ def die_with_parent(parent: int) -> None:
 
     Call it first thing in the child. A parent that died before the call is noticed too.
     """
-    if ON_LINUX:
-        _check(_libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
+    if _PRCTL is not None:
+        _check(_PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0), "prctl")
     else:
         threading.Thread(target=_watch_parent, args=(parent,), daemon=True, name="parent-watch").start()
     if os.getppid() != parent:
@@ -64,7 +66,7 @@ class LeaseAlarm:
         self._timer = ctypes.c_void_p()
         if ON_LINUX:
             event = _SignalEvent(signo=signal.SIGKILL, notify=_SIGEV_SIGNAL)
-            made = _libc().timer_create(_CLOCK_BOOTTIME, ctypes.byref(event), ctypes.byref(self._timer))
+            made = _LIBC.timer_create(_CLOCK_BOOTTIME, ctypes.byref(event), ctypes.byref(self._timer))
             _check(made, "timer_create")
 
     def set(self, moment: float) -> None:
@@ -72,17 +74,13 @@ class LeaseAlarm:
         if ON_LINUX:
             whole = int(moment)
             spec = _TimerSpec(value=_TimeSpec(whole, int((moment - whole) * 1e9)))
-            _check(_libc().timer_settime(self._timer, _TIMER_ABSTIME, ctypes.byref(spec), None), "timer_settime")
+            _check(_LIBC.timer_settime(self._timer, _TIMER_ABSTIME, ctypes.byref(spec), None), "timer_settime")
 
 
 def _watch_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(0.1)
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
 
 
 def _check(returned: int, call: str) -> None:

@@ -108,6 +108,10 @@ class Effects(Protocol):
     @property
     def broken(self) -> bool: ...
 
+    def is_conflict(self, error: BaseException) -> bool:
+        """Whether the database asks, with `error`, to run the whole session again."""
+        ...
+
 
 Perform = Callable[[Effects], Sequence[Settlement]]
 
@@ -203,6 +207,10 @@ class TransactionQueue(ABC):
     @abstractmethod
     def due(self, types: Collection[str]) -> bool:
         """Whether any transaction of these types is due now."""
+
+    @abstractmethod
+    def queued_types(self, prefix: str) -> frozenset[str]:
+        """The types of queued transactions that begin with `prefix`."""
 
     @abstractmethod
     def settle(self, settlements: Sequence[Settlement]) -> frozenset[str]:

@@ -35,6 +35,12 @@ class Leases:
             query = self._due(list(types), ALL_LANES)
             return self._q.find_one(query, {"_id": 1}, hint="due") is not None
 
+    def queued_types(self, prefix: str) -> frozenset[str]:
+        """As `TransactionQueue.queued_types` promises."""
+        query = {"state": str(State.QUEUED), "type": {"$gte": prefix, "$lt": prefix + chr(0x10FFFF)}}
+        with answering("look for types"):
+            return frozenset(self._q.distinct("type", query))
+
     def lease(self, worker: str, type: str, limit: int, lanes: Sequence[int]) -> Sequence[Transaction]:
         """As `TransactionQueue.lease` promises."""
         with answering("look for due transactions"):

@@ -81,6 +81,9 @@ class MongoQueue(TransactionQueue):
     def due(self, types: Collection[str]) -> bool:
         return self._leases.due(types)
 
+    def queued_types(self, prefix: str) -> frozenset[str]:
+        return self._leases.queued_types(prefix)
+
     def settle(self, settlements: Sequence[Settlement]) -> frozenset[str]:
         return self._settlements.settle(settlements)
 

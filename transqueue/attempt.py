@@ -1,0 +1,114 @@
+"""One attempt, judged: data loaded by the handler's schema, and what it returned or raised turned into an outcome.
+
+Pure: no clock, no database, no process. What a handler may return is checked as strictly as what a submitter may send,
+because it is stored and given back as JSON.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from .backoff import backoff_seconds
+from .handlers import Handler
+from .outcome import Outcome, Reject, RetryLater, Verb
+from .transaction import Transaction
+
+RESULT_BYTES = 16 * 1024
+MESSAGE_CHARACTERS = 2_000
+TRACEBACK_CHARACTERS = 8_000
+INT64 = range(-(2**63), 2**63)
+
+
+class ResultRefused(Exception):
+    """A handler's result cannot be kept as JSON."""
+
+
+def loaded(transaction: Transaction, handler: Handler) -> Transaction:
+    """A copy whose data is what the handler's schema makes of it, fresh for each run of the handler.
+
+    Raises:
+        marshmallow.ValidationError: the schema refuses the data (it changed since the transaction was accepted).
+    """
+    data = handler.schema.load(transaction.data) if handler.schema else copy.deepcopy(transaction.data)
+    return replace(transaction, data=data)
+
+
+def completed(value: Any, follow_ups: tuple[Transaction, ...] = ()) -> Outcome:
+    """The outcome of a handler that returned `value`.
+
+    Raises:
+        ResultRefused: it is not JSON, or too big.
+    """
+    return Outcome(verb=Verb.COMPLETE, result=None if value is None else _as_json(value), follow_ups=follow_ups)
+
+
+def decide(
+    error: BaseException, transaction: Transaction, handler: Handler, *, now: datetime, random: Callable[[], float]
+) -> Outcome:
+    """The outcome of a handler that raised `error`."""
+    if isinstance(error, Reject):
+        return Outcome(verb=Verb.REJECT, error={"type": "Reject", "message": error.reason[:MESSAGE_CHARACTERS]})
+    if isinstance(error, RetryLater):
+        return _later(error, transaction, now)
+    told = told_error(error)
+    if transaction.attempt >= transaction.max_attempts:
+        return Outcome(verb=Verb.BURY, error=told)
+    wait = backoff_seconds(transaction.attempt, *handler.backoff_seconds, random)
+    return Outcome(verb=Verb.RETRY, error=told, due_at=now + timedelta(seconds=wait))
+
+
+def told_error(error: BaseException) -> Mapping[str, str]:
+    """An exception as it is stored: type, message, and the end of the traceback, all bounded."""
+    trace = "".join(traceback.format_exception(error))
+    return {
+        "type": type(error).__name__,
+        "message": _plain(str(error))[:MESSAGE_CHARACTERS],
+        "traceback": _plain(trace)[-TRACEBACK_CHARACTERS:],
+    }
+
+
+def _later(error: RetryLater, transaction: Transaction, now: datetime) -> Outcome:
+    since = transaction.deferred_since or now
+    told = {"type": "RetryLater", "message": error.reason[:MESSAGE_CHARACTERS]}
+    if (now - since).total_seconds() >= error.expires_after_seconds:
+        return Outcome(verb=Verb.BURY, error=told, charged=False)
+    due_at = now + timedelta(seconds=min(error.after_seconds, error.expires_after_seconds))
+    return Outcome(verb=Verb.RETRY, error=told, due_at=due_at, charged=False, deferred_since=since)
+
+
+def _as_json(value: Any) -> Any:
+    """The value after a round trip through JSON, as a submitter will see it."""
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        size = len(text.encode())
+        back = json.loads(text, parse_int=_int64, object_pairs_hook=_object)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ResultRefused(f"the handler's result is not JSON: {error}") from error
+    if size > RESULT_BYTES:
+        raise ResultRefused(f"the handler's result is {size} bytes of JSON; at most {RESULT_BYTES} are kept")
+    return back
+
+
+def _int64(digits: str) -> int:
+    number = int(digits)
+    if number not in INT64:
+        raise ValueError(f"{digits[:30]} does not fit 64 bits")
+    return number
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    for name, _ in pairs:
+        if "\0" in name or name.startswith("$"):
+            raise ValueError(f"the key {name!r} cannot be stored")
+    return dict(pairs)
+
+
+def _plain(text: str) -> str:
+    """Text that can be stored and logged: lone surrogates replaced."""
+    return text.encode("utf-8", "replace").decode()

@@ -1,0 +1,116 @@
+"""A worker process as its supervisor sees it: spawned, ready, overdue, dead, and what it died of."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import uuid
+from multiprocessing.connection import Connection as Link
+from multiprocessing.process import BaseProcess
+
+from .config import Config
+from .marker import Marker
+from .queue import Casualty
+from .worker import EXIT_BOOT_FAILED, EXIT_TRACK_LOST, Assignment, work
+
+TERMINATE_GRACE_SECONDS = 2.0
+
+_spawn = multiprocessing.get_context("spawn")
+
+
+class Child:
+    """One start of a worker process. Spawn it from the main thread: its death signal follows that thread."""
+
+    def __init__(self, config: Config, uri: str, slot: int, *, now: float, log_json: bool) -> None:
+        self.worker = uuid.uuid4().hex
+        self.slot, self.spawned_at = slot, now
+        self.is_ready = False
+        self.alarm_at = float("inf")  # the last moment that was sent to it
+        self._marker = Marker()
+        self._overdue: tuple[int, float, float] | None = None  # turn, since when, timeout
+        self._stopping = False
+        self._link, theirs = _spawn.Pipe()
+        assignment = Assignment(config, uri, self.worker, slot, os.getpid(), self._marker, theirs, log_json)
+        self.process: BaseProcess = _spawn.Process(target=work, args=(assignment,), name=f"worker-{slot}")
+        self.process.start()
+        theirs.close()
+
+    @property
+    def link(self) -> Link:
+        """Readable when the child says something, or has ended."""
+        return self._link
+
+    def listen(self) -> bool:
+        """Take in what the child said; whether it became ready by it."""
+        with contextlib.suppress(EOFError, OSError):
+            if self._link.poll():
+                self._link.recv()
+                self.is_ready = True
+                return True
+        return False
+
+    def renewed(self, alarm_at: float) -> None:
+        """Its lease was renewed: it may live until `alarm_at`. Safe from another thread."""
+        self.alarm_at = alarm_at
+        with contextlib.suppress(OSError):
+            self._link.send(alarm_at)
+
+    def stop(self) -> None:
+        """Ask it to finish what it runs, give the rest back, and end."""
+        self._stopping = True
+        self.process.terminate()
+
+    def kill(self) -> None:
+        """End it now."""
+        self.process.kill()
+
+    def check_deadline(self, now: float) -> bool:
+        """End a handler that overran its limit: ask first, then kill. Whether it was noticed just now."""
+        mark = self._marker.read()
+        if self._overdue:
+            turn, since, _ = self._overdue
+            if mark.turn == turn and now - since > TERMINATE_GRACE_SECONDS:
+                self.process.kill()
+            return False
+        if mark.doing == "idle" or now <= mark.deadline:
+            return False
+        self._overdue = (mark.turn, now, mark.timeout_seconds)
+        self.process.terminate()
+        return True
+
+    @property
+    def running(self) -> str | None:
+        """The id of the transaction that it is running."""
+        return self._marker.read().id
+
+    def casualty(self, now: float) -> Casualty:
+        """After its death: what it was doing, and whom to charge."""
+        mark = self._marker.read()
+        if self._stopping or self._by_alarm(now) or self.process.exitcode in (0, EXIT_TRACK_LOST):
+            return Casualty()
+        return Casualty(running=mark.id, group=mark.doing == "group", reason=self._reason(mark.turn))
+
+    @property
+    def ending(self) -> str:
+        """How the process ended, in words."""
+        code = self.process.exitcode or 0
+        if code < 0:
+            with contextlib.suppress(ValueError):
+                return f"killed by {signal.Signals(-code).name}"
+        return {EXIT_BOOT_FAILED: "it could not start", EXIT_TRACK_LOST: "it lost track"}.get(code, f"exit code {code}")
+
+    def close(self) -> None:
+        """Forget the dead process."""
+        self.process.join()
+        self._link.close()
+
+    def _reason(self, turn: int) -> str:
+        if self._overdue and self._overdue[0] == turn:
+            return f"its handler did not end within {self._overdue[2]:g} s; the worker was killed"
+        return f"its worker died while running it ({self.ending})"
+
+    def _by_alarm(self, now: float) -> bool:
+        """Its lease ended, so the kernel killed it: the database's doing, not the transaction's."""
+        return self.process.exitcode == -signal.SIGKILL and now >= self.alarm_at

@@ -1,0 +1,140 @@
+"""Runs one attempt: validate, run, decide; or one attempt of a group, for handlers that take many at once.
+
+Whatever a handler raises becomes the outcome of its own attempt. Before each run the shared marker says what is running
+and until when it may, so that whoever survives knows what to charge.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+
+from .attempt import completed, decide, loaded
+from .clock import Clock
+from .handlers import Context, Handler
+from .lifeline import boot_time
+from .marker import Marker
+from .outcome import Outcome, Reject, RetryLater, Verb
+from .queue import Effects, Settlement
+from .transaction import Transaction
+
+NewTransaction = Callable[[str, Mapping[str, Any], Mapping[str, Any]], Transaction]
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A handler ready to be called in this process: its plugin's configuration, its class form made."""
+
+    handler: Handler
+    call: Callable[..., Any]
+    config: Mapping[str, Any]
+
+
+class SessionEnded(Exception):
+    """The database ended this attempt's session, because of an error of PyMongo that the handler caught."""
+
+
+class Executor:
+    """Executes attempts in one worker process, one at a time."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        marker: Marker,
+        new_transaction: NewTransaction,
+        monotonic: Callable[[], float] = time.monotonic,
+        random: Callable[[], float] = random.random,
+    ) -> None:
+        self._clock, self._marker, self._new = clock, marker, new_transaction
+        self._monotonic, self._random = monotonic, random
+
+    def attempt(self, bound: Bound, transaction: Transaction, effects: Effects | None = None) -> Settlement:
+        """Run the handler once.
+
+        Raises:
+            Exception: the database asks to run the whole session again (`Effects.is_conflict`).
+        """
+        self.mark([transaction], bound.handler.timeout_seconds)
+        context = self._context(bound, [transaction], effects)
+        try:
+            value = bound.call(loaded(transaction, bound.handler), context)
+            _refuse_ended(effects)
+            outcome = completed(value, context.follow_ups)
+        except BaseException as error:
+            _raise_conflict(error, effects)
+            outcome = self.decide(error, transaction, bound.handler)
+        return Settlement(transaction, outcome)
+
+    def attempt_group(
+        self, bound: Bound, members: Sequence[Transaction], effects: Effects | None = None
+    ) -> list[Settlement]:
+        """Run a `batch=True` handler once for all members; if it raises, the attempt of each has failed.
+
+        Raises:
+            Exception: as `attempt`.
+        """
+        self.mark(members, bound.handler.timeout_seconds)
+        context = self._context(bound, members, effects)
+        try:
+            entries = bound.call([loaded(member, bound.handler) for member in members], context)
+            _refuse_ended(effects)
+            outcomes = self._outcomes(list(entries), members, bound.handler)
+            outcomes[0] = replace(outcomes[0], follow_ups=context.follow_ups)
+        except BaseException as error:
+            _raise_conflict(error, effects)
+            outcomes = [self.decide(error, member, bound.handler) for member in members]
+        return [Settlement(*pair) for pair in zip(members, outcomes, strict=True)]
+
+    def decide(self, error: BaseException, transaction: Transaction, handler: Handler) -> Outcome:
+        """The outcome of an attempt that ended with `error`."""
+        return decide(error, transaction, handler, now=self._clock.now(), random=self._random)
+
+    def mark(self, members: Sequence[Transaction], seconds: float = float("inf")) -> None:
+        """Whoever dies from now on dies of this transaction, or of a group that must be told apart."""
+        if len(members) == 1:
+            self._marker.running(members[0].id, deadline=boot_time() + seconds, timeout_seconds=seconds)
+        else:
+            self._marker.group(deadline=boot_time() + seconds, timeout_seconds=seconds)
+
+    def unmark(self) -> None:
+        """Nothing is running."""
+        self._marker.idle()
+
+    def _outcomes(self, entries: list[Any], members: Sequence[Transaction], handler: Handler) -> list[Outcome]:
+        if len(entries) != len(members):
+            raise TypeError(f"a batch handler returns one entry each: {len(entries)} came for {len(members)}")
+        return [
+            self.decide(entry, member, handler) if isinstance(entry, Reject | RetryLater) else completed(entry)
+            for entry, member in zip(entries, members, strict=True)
+        ]
+
+    def _context(self, bound: Bound, members: Sequence[Transaction], effects: Effects | None) -> Context:
+        ids = members[0].id if len(members) == 1 else [member.id for member in members]
+        return Context(
+            config=bound.config,
+            log=structlog.get_logger("transqueue.handler").bind(transaction=ids, type=members[0].type),
+            deadline=self._monotonic() + bound.handler.timeout_seconds,
+            _db=effects.db if effects else None,
+            _new=self._new,
+        )
+
+
+def is_completion(settlement: Settlement) -> bool:
+    """Whether the handler returned, rather than raised."""
+    return settlement.outcome.verb is Verb.COMPLETE
+
+
+def _refuse_ended(effects: Effects | None) -> None:
+    if effects and effects.broken:
+        raise SessionEnded((SessionEnded.__doc__ or "").strip())
+
+
+def _raise_conflict(error: BaseException, effects: Effects | None) -> None:
+    if effects and effects.is_conflict(error):
+        raise error

@@ -1,0 +1,80 @@
+"""The mark a worker leaves of what it is doing, in memory that it shares with its supervisor.
+
+Whatever the worker dies of, its supervisor reads here which transaction is to be charged, and until when its handler
+may run. One process writes, one reads; the state is written last, so a half-written mark reads as idle.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from multiprocessing.sharedctypes import RawValue
+from typing import Any, Literal
+
+IDLE, RUNNING, GROUP = 0, 1, 2
+
+Doing = Literal["idle", "running", "group"]
+_DOING: tuple[Doing, ...] = ("idle", "running", "group")
+
+
+class _Shared(ctypes.Structure):
+    _fields_ = (
+        ("state", ctypes.c_int),
+        ("turn", ctypes.c_ulonglong),
+        ("deadline", ctypes.c_double),
+        ("timeout", ctypes.c_double),
+        ("id", ctypes.c_char * 32),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a worker was doing at one moment.
+
+    Attributes:
+        doing: `running` one transaction, a `group` at once (or its commit), or `idle`: nothing that could be charged.
+        turn: grows with every mark.
+        id: the transaction that is running.
+        deadline: when it must have ended, in seconds of `lifeline.boot_time`.
+        timeout_seconds: the handler's limit that the deadline comes from.
+    """
+
+    doing: Doing
+    turn: int
+    id: str | None
+    deadline: float
+    timeout_seconds: float
+
+
+class Marker:
+    """Made by the supervisor, handed to the worker when it is spawned."""
+
+    def __init__(self) -> None:
+        self._shared: Any = RawValue(_Shared)
+
+    def running(self, transaction_id: str, *, deadline: float, timeout_seconds: float) -> None:
+        """One transaction's handler is about to run."""
+        self._write(RUNNING, transaction_id, deadline, timeout_seconds)
+
+    def group(self, *, deadline: float = float("inf"), timeout_seconds: float = 0.0) -> None:
+        """A group's handler is about to run, or what a group did is about to be committed."""
+        self._write(GROUP, "", deadline, timeout_seconds)
+
+    def idle(self) -> None:
+        """Nothing is running."""
+        self._write(IDLE, "", float("inf"), 0.0)
+
+    def read(self) -> Mark:
+        """The mark as it stands; exact once the worker is dead or stopped."""
+        shared = self._shared
+        doing = _DOING[shared.state]
+        named = shared.id.decode() if doing == "running" else None
+        return Mark(doing, shared.turn, named, shared.deadline, shared.timeout)
+
+    def _write(self, state: int, transaction_id: str, deadline: float, timeout_seconds: float) -> None:
+        shared = self._shared
+        shared.state = IDLE
+        shared.id = transaction_id.encode()
+        shared.deadline, shared.timeout = deadline, timeout_seconds
+        shared.turn += 1
+        shared.state = state

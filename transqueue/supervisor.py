@@ -1,0 +1,154 @@
+"""Keeps the wanted number of workers alive, and their leases renewed: spawn, watch, reap, replace, stop.
+
+It touches neither plugins nor transactions. A worker that dies is replaced at once, one that keeps dying ever more
+slowly; what it held goes back to the queue, charged to the transaction it was running and to no other. Killed itself,
+it takes its workers along: they die by their death signal.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection as Link
+from multiprocessing.connection import wait
+
+from .child import Child
+from .config import Config
+from .events import Events
+from .keeper import LeaseKeeper
+from .lifeline import boot_time
+from .queue import TransactionQueue
+from .signals import StopFlag
+
+BOOT_SECONDS = 60.0
+HEALTHY_SECONDS = 10.0
+BACKOFF_SECONDS = (0.1, 30.0)
+TURN_SECONDS = 0.1
+KEEPER_SECONDS = 10.0
+
+Spawn = Callable[[int, float], Child]
+
+
+@dataclass(slots=True)
+class Slot:
+    """The place of one worker: who is in it, and when the next may be."""
+
+    number: int
+    child: Child | None = None
+    failures: int = 0
+    not_before: float = 0.0
+
+
+class Supervisor:
+    """The parent of the worker processes of one host. Use it from the main thread."""
+
+    def __init__(
+        self,
+        config: Config,
+        uri: str,
+        queue: TransactionQueue,
+        *,
+        events: Events,
+        log_json: bool = True,
+        on_ready: Callable[[], None] | None = None,
+        now: Callable[[], float] = boot_time,
+    ) -> None:
+        self._config, self._uri, self._events, self._now = config, uri, events, now
+        self._log_json, self._on_ready = log_json, on_ready
+        self._slots = [Slot(number) for number in range(config.workers.processes)]
+        self.keeper = LeaseKeeper(queue, lease_seconds=config.workers.lease_seconds, events=events)
+
+    @property
+    def children(self) -> list[Child]:
+        """The worker processes that have not been reaped."""
+        return [slot.child for slot in self._slots if slot.child]
+
+    def run(self, stop: StopFlag) -> None:
+        """Supervise until told to stop, then let the workers drain."""
+        keeping = threading.Thread(target=self.keeper.run, name="keeper", daemon=True)
+        keeping.start()
+        try:
+            while not stop.is_set():
+                self.turn()
+                wait([stop.fileno(), *self._signs()], timeout=TURN_SECONDS)
+                stop.clear()
+        finally:
+            self.stop()
+            self.keeper.close()
+            keeping.join(KEEPER_SECONDS)
+
+    def turn(self) -> None:
+        """Look after every slot once."""
+        for slot in self._slots:
+            if slot.child:
+                self._watch(slot, slot.child)
+            elif self._now() >= slot.not_before:
+                self._spawn(slot)
+
+    def stop(self) -> None:
+        """Drain: running handlers may end, for a while; what is cut off then is given back uncharged."""
+        for child in self.children:
+            child.stop()
+        limit = self._now() + self._config.workers.stop_seconds
+        while self.children and self._now() < limit:
+            wait([child.process.sentinel for child in self.children], timeout=TURN_SECONDS)
+            self._reap_dead()
+        for child in self.children:
+            child.kill()
+            child.process.join()
+        self._reap_dead()
+
+    def _signs(self) -> list[Link | int]:
+        children = self.children
+        links = [child.link for child in children if not child.is_ready]
+        return [*(child.process.sentinel for child in children), *links]
+
+    def _spawn(self, slot: Slot) -> None:
+        slot.child = Child(self._config, self._uri, slot.number, now=self._now(), log_json=self._log_json)
+        self._events.emit("worker.spawned", worker=slot.child.worker[:8], slot=slot.number, pid=slot.child.process.pid)
+
+    def _watch(self, slot: Slot, child: Child) -> None:
+        if child.listen():
+            self._events.emit("worker.ready", worker=child.worker[:8], slot=slot.number)
+            self.keeper.keep(child)
+            self._tell_ready()
+        if child.process.exitcode is not None:
+            self._reap(slot, child)
+        elif child.worker in self.keeper.lapsed:
+            self._events.emit("worker.lapsed", worker=child.worker[:8])
+            child.kill()
+        elif not child.is_ready and self._now() - child.spawned_at > BOOT_SECONDS:
+            self._events.emit(
+                "worker.boot_failed", worker=child.worker[:8], message=f"not ready after {BOOT_SECONDS} s"
+            )
+            child.kill()
+        elif child.check_deadline(self._now()):
+            self._events.emit("worker.timed_out", worker=child.worker[:8], transaction=child.running)
+
+    def _tell_ready(self) -> None:
+        if self._on_ready and all(slot.child and slot.child.is_ready for slot in self._slots):
+            self._on_ready()
+            self._on_ready = None
+
+    def _reap_dead(self) -> None:
+        for slot in self._slots:
+            if slot.child and slot.child.process.exitcode is not None:
+                self._reap(slot, slot.child)
+
+    def _reap(self, slot: Slot, child: Child) -> None:
+        casualty = child.casualty(self._now())
+        self.keeper.end(child, casualty)
+        if child.process.exitcode != 0:
+            self._events.emit(
+                "worker.died", worker=child.worker[:8], slot=slot.number, ending=child.ending, ran=casualty.running
+            )
+        child.close()
+        self._replace_later(slot, child)
+
+    def _replace_later(self, slot: Slot, child: Child) -> None:
+        lived = self._now() - child.spawned_at
+        slot.failures = 0 if child.is_ready and lived > HEALTHY_SECONDS else slot.failures + 1
+        first, longest = BACKOFF_SECONDS
+        slot.not_before = self._now() + (min(longest, first * 2 ** (slot.failures - 1)) if slot.failures else 0.0)
+        slot.child = None
