@@ -1,0 +1,44 @@
+"""Load what config.yaml enables, one plugin after the other: one that fails costs the others nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..config import Config
+from ..errors import PluginBroken
+from . import find, hooks, transaction_module
+from .find import Found
+from .load import Plugin, load_one
+
+
+def enabled(config: Config) -> Sequence[str]:
+    """The names of the enabled plugins, in the configuration's order, `transaction_module` last."""
+    names = [name for name, plugin in config.plugins.items() if plugin.enabled]
+    if config.transaction_module and transaction_module.NAME not in names:
+        names.append(transaction_module.NAME)
+    return names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What became of the enabled plugins: those that passed, in the configuration's order, and the others by name."""
+
+    available: Mapping[str, Found]
+    plugins: Sequence[Plugin]
+    broken: Mapping[str, PluginBroken]
+
+
+def load_enabled(config: Config) -> Loaded:
+    """Load every enabled plugin, and `transaction_module`, each by itself."""
+    manager, available = hooks.new_hooks(), find.installed()
+    plugins, broken = list[Plugin](), dict[str, PluginBroken]()
+    for name in enabled(config):
+        try:
+            if name == transaction_module.NAME:
+                plugins.append(transaction_module.load_transaction_module(config, manager))
+            else:
+                plugins.append(load_one(name, config, manager=manager, available=available))
+        except PluginBroken as error:
+            broken[name] = error
+    return Loaded(available=available, plugins=plugins, broken=broken)

@@ -1,0 +1,145 @@
+"""Load one plugin: find, import, hold to its hooks, check its configuration, collect its handlers.
+
+Each step may fail for its own reason and names its own cure; nothing of a plugin that failed stays registered. A
+process of its own can call `load_one` with nothing but a name and the configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from importlib.metadata import EntryPoint
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from ..config import Config
+from ..handlers import Handler
+from ..hookspecs import GROUP
+from . import claims, find, hooks, overrides, section
+from .find import Found
+from .isolation import isolated, switch_off
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugin:
+    """A plugin that passed: its checked configuration, and its handlers by the type that each claims."""
+
+    found: Found
+    config: Mapping[str, Any]
+    handlers: Mapping[str, Handler] = field(default_factory=dict)
+    parts: tuple[object, ...]
+    hooks: pluggy.PluginManager
+
+    @property
+    def name(self) -> str:
+        return self.found.name
+
+    def call(self, hook: str, **arguments: Any) -> list[Any]:
+        """This plugin's answers to a hook; what it raises is raised."""
+        return hooks.answers(self.hooks, self.parts, hook, **arguments)
+
+    def drop(self) -> None:
+        """Take it out of the hooks; it may be out already."""
+        for part in self.parts:
+            if self.hooks.is_registered(part):
+                self.hooks.unregister(part)
+
+
+def load_one(
+    name: str,
+    config: Config,
+    *,
+    manager: pluggy.PluginManager | None = None,
+    available: Mapping[str, Found] | None = None,
+) -> Plugin:
+    """Load one plugin whole. Its name need not be in the configuration.
+
+    Raises:
+        PluginBroken: it cannot be used, with the phase, the reason and the cure.
+    """
+    available = find.installed() if available is None else available
+    with ExitStack() as undo:
+        plugin = open_one(name, config, manager=manager, available=available)
+        undo.callback(plugin.drop)
+        with isolated(name, claims.PHASE, _report(plugin.found)):
+            marked = claims.marked_handlers(_module(plugin), plugin.found, available)
+            plugin = _answering(plugin, marked)
+            undo.callback(plugin.drop)
+            handlers = claims.claimed(plugin.found, _returned(plugin), marked)
+        plugin = replace(plugin, handlers=_overridden(name, config, handlers))
+        undo.pop_all()
+        return plugin
+
+
+def open_one(
+    name: str,
+    config: Config,
+    *,
+    manager: pluggy.PluginManager | None = None,
+    available: Mapping[str, Found] | None = None,
+) -> Plugin:
+    """Load one plugin without asking for its handlers: enough for its commands.
+
+    Raises:
+        PluginBroken: as `load_one`.
+    """
+    found = find.find(name, find.installed() if available is None else available)
+    manager = manager or hooks.new_hooks()
+    module = _imported(found)
+    hooks.register(manager, name, module)
+    plugin = Plugin(found=found, config={}, parts=(module,), hooks=manager)
+    try:
+        return replace(plugin, config=_config(config, plugin))
+    except BaseException:
+        plugin.drop()
+        raise
+
+
+def _imported(found: Found) -> ModuleType:
+    cure = f"Correct or reinstall {found.source}, or switch it off: {switch_off(found.name)}"
+    with isolated(found.name, "import", cure):
+        module = EntryPoint(found.name, found.value, GROUP).load()
+        if not isinstance(module, ModuleType):
+            raise TypeError(f"its entry point {found.value!r} must name a module")
+        return module
+
+
+def _config(config: Config, plugin: Plugin) -> Mapping[str, Any]:
+    with isolated(plugin.name, section.PHASE, _report(plugin.found)):
+        schemas = plugin.call("transqueue_config_schema")
+    return section.checked_section(config, plugin.name, schemas)
+
+
+def _module(plugin: Plugin) -> ModuleType:
+    module = plugin.parts[0]
+    assert isinstance(module, ModuleType)
+    return module
+
+
+def _answering(plugin: Plugin, marked: tuple[Handler, ...]) -> Plugin:
+    """The plugin with an implementation of `transqueue_handlers`: its own, or one that returns what it marks."""
+    if hooks.implements(plugin.hooks, _module(plugin), "transqueue_handlers"):
+        return plugin
+    part = claims.MarkedHandlers(marked)
+    hooks.register(plugin.hooks, f"{plugin.name} @handler", part)
+    return replace(plugin, parts=(*plugin.parts, part))
+
+
+def _returned(plugin: Plugin) -> list[Any]:
+    answers = plugin.call("transqueue_handlers", config=plugin.config)
+    if len(answers) != 1:
+        raise TypeError("transqueue_handlers must return the handlers, and returned nothing")
+    return list(answers[0])
+
+
+def _overridden(name: str, config: Config, handlers: Mapping[str, Handler]) -> Mapping[str, Handler]:
+    changed, mistakes = overrides.overridden(name, handlers, section.section(config, name).handlers)
+    section.refuse(config, name, mistakes)
+    return changed
+
+
+def _report(found: Found) -> str:
+    return f"Report it to the author of {found.source}, or switch it off: {switch_off(found.name)}"

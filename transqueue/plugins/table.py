@@ -1,0 +1,171 @@
+"""The table from type to handler of one process, and the state of each plugin behind it.
+
+Each process builds its own from the frozen configuration; nothing of it crosses a process border. A plugin that breaks
+while the process starts leaves the table: its types park, the others go on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+from ..config import Config
+from ..errors import PluginBroken
+from ..events import Events
+from ..handlers import Handler
+from ..hookspecs import Role
+from . import routes, transaction_module
+from .enabled import Loaded, enabled, load_enabled
+from .isolation import isolated, switch_off
+from .load import Plugin
+from .routes import Claims, Parked
+
+STRICT = "TRANSQUEUE_STRICT"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginState:
+    """How one plugin is in this process.
+
+    Attributes:
+        phase, reason, cure: for `broken` and `missing`: during what, why, and what to do; else empty.
+        types: what it claims, or is known to claim.
+    """
+
+    name: str
+    state: Literal["ok", "disabled", "missing", "broken"]
+    phase: str = ""
+    reason: str = ""
+    cure: str = ""
+    distribution: str = ""
+    version: str = ""
+    types: Sequence[str] = ()
+
+
+def load_plugins(
+    config: Config, *, events: Events, known_types: Mapping[str, Collection[str]] | None = None
+) -> HandlerTable:
+    """Load the enabled plugins into a table. `known_types` is what each plugin claimed when it last worked.
+
+    With TRANSQUEUE_STRICT=1 in the environment, a plugin that is broken or missing is raised.
+
+    Raises:
+        ClaimConflict: two plugins claim one type.
+        ConfigInvalid: a route names a plugin that does not claim its type.
+        PluginBroken: only when strict.
+    """
+    loaded = load_enabled(config)
+    for error in loaded.broken.values():
+        _tell(events, error)
+        if os.environ.get(STRICT) == "1":
+            raise error
+    known = known_types or {}
+    claims = routes.settle(config, loaded.plugins, loaded.broken, known)
+    return HandlerTable(config, loaded, claims, events=events, known_types=known)
+
+
+class HandlerTable:
+    """From a transaction type to its handler, and the plugins that provide them."""
+
+    def __init__(
+        self,
+        config: Config,
+        loaded: Loaded,
+        claims: Claims,
+        *,
+        events: Events,
+        known_types: Mapping[str, Collection[str]],
+    ) -> None:
+        self._config, self._available, self._claims, self._events = config, loaded.available, claims, events
+        self._plugins = {plugin.name: plugin for plugin in loaded.plugins}
+        self._broken = dict(loaded.broken)
+        self._known = known_types
+        self._started: list[Plugin] = []
+
+    def resolve(self, type: str) -> Handler | None:
+        """The working handler of a type: by its exact claim, else by the longest family."""
+        claim = self._claims.of(type)
+        return claim if isinstance(claim, Handler) else None
+
+    def parked(self, type: str) -> str | None:
+        """Why the type waits, when an enabled plugin that claims it is broken or missing."""
+        claim = self._claims.of(type)
+        return claim.reason if isinstance(claim, Parked) else None
+
+    def types(self) -> Mapping[str, Handler]:
+        """Every claim with a working handler; a family ends in `.*`."""
+        return MappingProxyType(dict(self._claims.handlers))
+
+    def config_of(self, plugin: str) -> Mapping[str, Any]:
+        """A working plugin's own section, checked, with its defaults.
+
+        Raises:
+            KeyError: no such plugin works here.
+        """
+        return self._plugins[plugin].config
+
+    def states(self) -> Sequence[PluginState]:
+        """Every plugin that is enabled, in the configuration's order, and then every other one that is installed."""
+        names = enabled(self._config)
+        others = sorted((set(self._available) | set(self._config.plugins)) - set(names))
+        return [*(self._state(name) for name in names), *(self._disabled(name) for name in others)]
+
+    def startup(self, role: Role) -> None:
+        """Tell each plugin that this process has started; one that raises is broken here, and its types park."""
+        for plugin in list(self._plugins.values()):
+            cure = f"Correct what it needs, or switch it off: {switch_off(plugin.name)}"
+            try:
+                with isolated(plugin.name, "startup", cure):
+                    plugin.call("transqueue_startup", role=role, config=plugin.config)
+                self._started.append(plugin)
+            except PluginBroken as error:
+                self._break(plugin, error)
+
+    def shutdown(self, role: Role) -> None:
+        """Tell each started plugin, the last one first, that this process ends; one that raises stops no other."""
+        while self._started:
+            plugin = self._started.pop()
+            try:
+                with isolated(plugin.name, "shutdown", "Report it to the plugin's author"):
+                    plugin.call("transqueue_shutdown", role=role, config=plugin.config)
+            except PluginBroken as error:
+                _tell(self._events, error)
+
+    def _break(self, plugin: Plugin, error: PluginBroken) -> None:
+        del self._plugins[plugin.name]
+        plugin.drop()
+        self._broken[plugin.name] = error
+        self._known = {**self._known, plugin.name: tuple(plugin.handlers)}
+        self._claims = self._claims.without(error)
+        _tell(self._events, error)
+
+    def _state(self, name: str) -> PluginState:
+        found = self._available.get(name)
+        source = {"distribution": found.distribution, "version": found.version} if found else {}
+        if name in self._plugins:
+            return PluginState(name=name, state="ok", types=sorted(self._plugins[name].handlers), **source)
+        error = self._broken[name]
+        known = routes.claims_of_broken(self._config, [name], self._known)[name]
+        missing = found is None and name != transaction_module.NAME
+        return PluginState(
+            name=name,
+            state="missing" if missing else "broken",
+            phase=error.phase,
+            reason=error.reason,
+            cure=error.cure,
+            types=sorted(known),
+            **source,
+        )
+
+    def _disabled(self, name: str) -> PluginState:
+        found = self._available.get(name)
+        if found is None:
+            return PluginState(name=name, state="disabled")
+        return PluginState(name=name, state="disabled", distribution=found.distribution, version=found.version)
+
+
+def _tell(events: Events, error: PluginBroken) -> None:
+    events.emit("plugin.broken", plugin=error.name, phase=error.phase, reason=error.reason, cure=error.cure)
