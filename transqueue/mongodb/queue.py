@@ -7,6 +7,7 @@ from typing import Any
 
 from ..queue import Casualty, Page, Perform, Receipt, Rescue, Settlement, TransactionQueue, WorkerRecord
 from ..transaction import State, Transaction
+from .catalog import Catalog
 from .connection import Connection
 from .intake import Intake
 from .leases import ALL_LANES, Leases
@@ -23,7 +24,7 @@ class MongoQueue(TransactionQueue):
         self._intake, self._records = Intake(connection), Records(connection)
         self._workers, self._leases = Workers(connection), Leases(connection)
         self._settlements = Settlements(connection)
-        self.clock, self.database = connection.clock, connection.database
+        self.clock, self.database, self.catalog = connection.clock, connection.database, Catalog(connection)
 
     @property
     def sessions(self) -> tuple[Any, ...]:

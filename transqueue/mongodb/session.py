@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pymongo.errors import PyMongoError
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 _WRITES = frozenset({"insert", "update", "delete", "findAndModify", "bulkWrite"})
@@ -59,3 +60,6 @@ class SessionEffects:
     @property
     def broken(self) -> bool:
         return self._watch.broken
+
+    def is_conflict(self, error: BaseException) -> bool:
+        return isinstance(error, PyMongoError) and error.has_error_label("TransientTransactionError")

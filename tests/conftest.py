@@ -1,0 +1,61 @@
+"""What every test may ask for: a real mongod for the whole run, a database of its own, and a wait with a limit."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from transqueue.errors import MongodNotStarted
+from transqueue.mongodb.embedded import PrivateMongod
+
+
+@pytest.fixture(scope="session")
+def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URI of one mongod for the whole run, with test commands (failpoints). Without it the run fails: no skips."""
+    mongod = PrivateMongod(
+        tmp_path_factory.mktemp("mongod"), extra_arguments=("--setParameter", "enableTestCommands=1")
+    )
+    try:
+        uri = mongod.start()
+    except MongodNotStarted as error:
+        pytest.fail(f"these tests need a real mongod: {error}")
+    try:
+        yield uri
+    finally:
+        mongod.stop()
+
+
+@pytest.fixture(scope="session")
+def mongo_client(mongo_uri: str) -> Iterator[MongoClient[dict[str, Any]]]:
+    """A client for what the tests themselves read and write."""
+    with MongoClient[dict[str, Any]](mongo_uri, tz_aware=True) as client:
+        yield client
+
+
+@pytest.fixture
+def mongo_database(mongo_client: MongoClient[dict[str, Any]]) -> Iterator[str]:
+    """The name of a database that this test alone uses; dropped afterwards."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield name
+    mongo_client.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def wait_until() -> Callable[..., Any]:
+    """The function `wait_until(condition, timeout=10, message="")`."""
+    return _wait_until
+
+
+def _wait_until(condition: Callable[[], Any], timeout: float = 10, message: str = "") -> Any:
+    """Call `condition` until it gives something true, and return that; fail after `timeout` seconds."""
+    limit = time.monotonic() + timeout
+    while not (found := condition()):
+        if time.monotonic() > limit:
+            pytest.fail(f"not within {timeout:g} s: {message or condition}")
+        time.sleep(0.01)
+    return found
