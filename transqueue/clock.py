@@ -45,8 +45,8 @@ class ServerClock:
         self._observed = (datetime.now(UTC), monotonic())
 
     def observe(self, server_time: datetime) -> None:
-        """Take the primary's time as of this moment (a heartbeat's `localTime`)."""
-        self._observed = (server_time, self._monotonic())
+        """Take the primary's time as of this moment (a heartbeat's `localTime`, which has no zone and is UTC)."""
+        self._observed = (server_time.replace(tzinfo=UTC), self._monotonic())
 
     def now(self) -> datetime:
         server_time, seen_at = self._observed

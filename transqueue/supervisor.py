@@ -8,10 +8,11 @@ it takes its workers along: they die by their death signal.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection as Link
 from multiprocessing.connection import wait
+from typing import Protocol
 
 from .child import Child
 from .config import Config
@@ -28,6 +29,16 @@ TURN_SECONDS = 0.1
 KEEPER_SECONDS = 10.0
 
 Spawn = Callable[[int, float], Child]
+
+
+class Neighbour(Protocol):
+    """Another process that the supervisor's own process looks after, such as the door."""
+
+    def watch(self) -> None:
+        """See that it is well; called in every turn."""
+
+    def close(self) -> None:
+        """End it in good order; called before the workers drain."""
 
 
 @dataclass(slots=True)
@@ -64,16 +75,20 @@ class Supervisor:
         """The worker processes that have not been reaped."""
         return [slot.child for slot in self._slots if slot.child]
 
-    def run(self, stop: StopFlag) -> None:
-        """Supervise until told to stop, then let the workers drain."""
+    def run(self, stop: StopFlag, *, beside: Sequence[Neighbour] = ()) -> None:
+        """Supervise until told to stop, then close the neighbours and let the workers drain."""
         keeping = threading.Thread(target=self.keeper.run, name="keeper", daemon=True)
         keeping.start()
         try:
             while not stop.is_set():
                 self.turn()
+                for neighbour in beside:
+                    neighbour.watch()
                 wait([stop.fileno(), *self._signs()], timeout=TURN_SECONDS)
                 stop.clear()
         finally:
+            for neighbour in beside:
+                neighbour.close()
             self.stop()
             self.keeper.close()
             keeping.join(KEEPER_SECONDS)

@@ -21,7 +21,7 @@ from .batch import Batches
 from .config import Config
 from .errors import QueueUnavailable, TrackLost, TransQueueError
 from .events import Events
-from .executor import Bound, Executor
+from .executor import Bound, Executor, NewTransaction
 from .lifeline import LeaseAlarm, boot_time, die_with_parent
 from .marker import Marker
 from .mongodb import connect
@@ -29,8 +29,8 @@ from .pace import Pace
 from .plugins import HandlerTable, load_plugins
 from .queue import TransactionQueue, WorkerRecord
 from .signals import StopFlag
-from .submission import follow_up_builder
-from .transaction import LANES, Transaction, TransactionIds
+from .submission import Admission, read_envelope, read_json, write_json
+from .transaction import LANES, Transaction
 
 EXIT_STOPPED, EXIT_BOOT_FAILED, EXIT_TRACK_LOST = 0, 70, 75
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, WAIT_GROWTH = 0.005, 0.1, 1.5
@@ -158,6 +158,16 @@ def bind(table: HandlerTable, events: Events) -> dict[str, Bound]:
     return bounds
 
 
+def follow_ups(admission: Admission) -> NewTransaction:
+    """What makes follow-ups: read as strictly as if they came through the door."""
+
+    def new(type: str, data: Mapping[str, Any], options: Mapping[str, Any]) -> Transaction:
+        sent = {"type": type, "data": data} | ({"options": options} if options else {})
+        return admission.admit(read_envelope(read_json(write_json(sent).encode())))
+
+    return new
+
+
 def work(assignment: Assignment) -> None:
     """The whole life of a worker process; the target of its supervisor's spawn."""
     die_with_parent(assignment.supervisor)
@@ -185,8 +195,8 @@ def work(assignment: Assignment) -> None:
 def _assemble(assignment: Assignment, table: HandlerTable, stop: StopFlag, events: Events) -> tuple[Worker, Any]:
     config, pace = assignment.config, Pace()
     queue = connect(assignment.uri, config.mongodb.database)
-    new = follow_up_builder(table, ids=TransactionIds(), clock=queue.clock)
-    executor = Executor(clock=queue.clock, marker=assignment.marker, new_transaction=new)
+    admission = Admission(table=table, default_type=config.default_type, clock=queue.clock, events=events)
+    executor = Executor(clock=queue.clock, marker=assignment.marker, new_transaction=follow_ups(admission))
     worker = Worker(
         queue,
         Batches(queue, executor, events=events, pace=pace),

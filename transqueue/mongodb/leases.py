@@ -44,7 +44,7 @@ class Leases:
     def lease(self, worker: str, type: str, limit: int, lanes: Sequence[int]) -> Sequence[Transaction]:
         """As `TransactionQueue.lease` promises."""
         with answering("look for due transactions"):
-            ids = self._candidates(type, limit, lanes)
+            ids = self._candidates(type, limit, lanes) if limit > 0 else []
         if not ids:
             return []
         token = uuid.uuid4().hex

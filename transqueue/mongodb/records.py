@@ -65,9 +65,8 @@ class Records:
 
     def cancel(self, transaction_id: str) -> bool:
         """As `TransactionQueue.cancel` promises."""
-        now = self._clock.now()
-        states = [State.QUEUED, State.DEAD]
-        return self._move(transaction_id, states, State.CANCELLED, {"finished_at": now})
+        changes = {"finished_at": {"$ifNull": ["$finished_at", self._clock.now()]}}
+        return self._move(transaction_id, [State.QUEUED, State.DEAD], State.CANCELLED, changes)
 
     def redrive(self, transaction_id: str, *, more_attempts: int) -> bool:
         """As `TransactionQueue.redrive` promises."""

@@ -54,12 +54,11 @@ class Settlements:
         return lost | self._settle_with_follow_ups([one for one in settlements if one.outcome.follow_ups])
 
     def _settle_with_follow_ups(self, settlements: Sequence[Settlement]) -> frozenset[str]:
-        left, lost = list(settlements), frozenset[str]()
+        left = list(settlements)
         while left:
             unheld = self._connection.insist(lambda: self.settle_in_session(lambda _: left, CALL_SECONDS))  # noqa: B023
-            lost |= unheld
             left = [one for one in left if one.transaction.id not in unheld] if unheld else []
-        return lost
+        return self._connection.insist(lambda: self._not_mine(settlements)) if settlements else frozenset()
 
     def _write(self, settlements: Sequence[Settlement]) -> frozenset[str]:
         """Settle outside a session: one update for equal outcomes, one command for the others. The ids lost."""
@@ -120,11 +119,11 @@ class Settlements:
         watch.reset()
         with session.bind(end_session=False):
             settlements = perform(SessionEffects(self._connection.in_session, watch))
+        if settlements and self._write_groups(settlements, session) != len(settlements):
+            raise _Unheld(settlements)
         follow_ups = [encode(new) for one in settlements for new in one.outcome.follow_ups]
         if follow_ups:
             self._q.insert_many(follow_ups, session=session)
-        if settlements and self._write_groups(settlements, session) != len(settlements):
-            raise _Unheld(settlements)
         return settlements
 
     def _not_held(self, settlements: Sequence[Settlement]) -> frozenset[str]:

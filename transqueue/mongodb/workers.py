@@ -122,9 +122,7 @@ class Workers:
             "worker": row["lease"]["worker"],
             "error": error,
         }
-        ending = (
-            {"finished_at": now, "ended_by": row["lease"]["token"]} if state is State.DEAD else self._later(row, now)
-        )
+        ending = {"finished_at": now} if state is State.DEAD else self._later(row, now)
         return UpdateOne(
             {"_id": row["_id"], "state": State.RUNNING, "lease.token": row["lease"]["token"]},
             {

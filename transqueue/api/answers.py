@@ -1,0 +1,74 @@
+"""What the door answers: one shape for success, one for errors, numbers as they were sent.
+
+Nothing from an exception reaches an answer but the message of an error that was made for the submitter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Response
+
+from ..errors import SubmissionRefused
+from ..submission import CLASSIC_INVALID, Envelope, write_json
+from ..transaction import State, Transaction
+
+
+def answer(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON response."""
+    return Response(write_json(body), status, headers, content_type="application/json")
+
+
+def success(data: Any, **more: Any) -> Response:
+    """A success with `data`."""
+    return answer({"status": "success", "data": data, **more})
+
+
+def accepted_body(envelope: Envelope, type: str, transaction_id: str) -> dict[str, Any]:
+    """The answer to an accepted submission, the same at each replay: in the shape that was sent, as it was sent."""
+    if envelope.classic:
+        username = envelope.data["username"]
+        data = {"username": username, "value": envelope.data["value"], "transaction_id": transaction_id}
+        return {"status": "success", "message": f"Data received for user {username}", "data": data}
+    data = {"transaction_id": transaction_id, "type": type, "state": State.QUEUED, "data": envelope.data}
+    return {"status": "success", "message": f"Transaction of type {type} accepted", "data": data}
+
+
+def refusal_body(error: SubmissionRefused) -> dict[str, Any]:
+    """The answer to a refused submission; the classic one has exactly two keys."""
+    body: dict[str, Any] = {"status": "error", "message": error.message}
+    if error.code != CLASSIC_INVALID:
+        body["code"] = error.code
+        if error.errors:
+            body["errors"] = error.errors
+    return body
+
+
+def refusal(error: SubmissionRefused) -> Response:
+    """The response to a refused request."""
+    seconds = error.retry_after_seconds
+    return answer(refusal_body(error), error.status, {} if seconds is None else {"Retry-After": str(seconds)})
+
+
+def shown(transaction: Transaction) -> dict[str, Any]:
+    """A transaction as submitters see it."""
+    return {
+        "transaction_id": transaction.id,
+        "type": transaction.type,
+        "state": transaction.state,
+        "data": transaction.data,
+        "attempts": transaction.attempts,
+        "created_at": transaction.created_at,
+        "due_at": transaction.due_at,
+        "finished_at": transaction.finished_at,
+        "result": transaction.result,
+        "error": _without_traceback(transaction.error),
+        "history": [_without_traceback(entry) for entry in transaction.history],
+    }
+
+
+def _without_traceback(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return {name: _without_traceback(item) for name, item in value.items() if name != "traceback"}

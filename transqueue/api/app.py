@@ -1,0 +1,101 @@
+"""The application: which request goes where, and what happens to every error on the way."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from ..clock import Clock
+from ..config import Config
+from ..errors import QueueUnavailable, SubmissionRefused
+from ..events import Events
+from ..queue import TransactionQueue
+from ..submission import Admission
+from .answers import answer, refusal
+from .catalog import Catalog, PluginTable
+from .gate import ALIVE
+from .health import Health
+from .intake import Intake, unavailable
+from .submissions import Submissions
+from .transactions import Transactions
+from .waiters import Waiters
+
+INTERNAL_RETRY_SECONDS = 5
+
+
+def create_app(*, queue: TransactionQueue, table: PluginTable, config: Config, clock: Clock, events: Events) -> Flask:
+    """The WSGI application of one process, with everything that its requests share."""
+    app = Flask("transqueue", static_folder=None)
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    admission = Admission(table=table, default_type=config.default_type, clock=clock, events=events)
+    waiters = Waiters(queue, limit=max(1, config.api.threads // 4))
+    _route_submissions(app, Submissions(admission, Intake(queue)))
+    _route_transactions(app, Transactions(queue, table, waiters))
+    _route_catalog(app, Catalog(table, events))
+    _route_health(app, Health(queue, table, config.default_type))
+    _answer_errors(app, events)
+    return app
+
+
+def _route_submissions(app: Flask, submissions: Submissions) -> None:
+    _route(app, "POST", "/api/data/", submissions.single)
+    _route(app, "POST", "/api/data/batch", submissions.batch)
+
+
+def _route_transactions(app: Flask, transactions: Transactions) -> None:
+    _route(app, "GET", "/api/data/", transactions.list)
+    _route(app, "GET", "/api/data/<transaction_id>", transactions.status)
+    _route(app, "POST", "/api/data/<transaction_id>/cancel", transactions.cancel)
+    _route(app, "POST", "/api/data/<transaction_id>/retry", transactions.retry)
+
+
+def _route_catalog(app: Flask, catalog: Catalog) -> None:
+    _route(app, "GET", "/api/types", catalog.types)
+    _route(app, "GET", "/api/types/<type>", catalog.type)
+    _route(app, "GET", "/api/plugins", catalog.plugins)
+
+
+def _route_health(app: Flask, health: Health) -> None:
+    _route(app, "GET", ALIVE, health.alive)
+    _route(app, "GET", "/readyz", health.ready)
+    _route(app, "GET", "/api/stats", health.stats)
+
+
+def _route(app: Flask, method: str, rule: str, view: Callable[..., Any]) -> None:
+    app.add_url_rule(rule, endpoint=f"{method} {rule}".replace(".", "_"), view_func=view, methods=[method])
+
+
+def _answer_errors(app: Flask, events: Events) -> None:
+    app.register_error_handler(SubmissionRefused, refusal)
+    app.register_error_handler(QueueUnavailable, _database_away)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, lambda error: _unexpected(error, events))
+
+
+def _database_away(_: QueueUnavailable) -> Response:
+    return refusal(unavailable("The database did not answer in time; try again."))
+
+
+def _http_error(error: HTTPException) -> Response:
+    code = error.name.lower().replace(" ", "_")
+    headers = {name: value for name, value in error.get_headers() if name == "Allow"}
+    body = {"status": "error", "message": error.description or error.name, "code": code}
+    return answer(body, error.code or 400, headers)
+
+
+def _unexpected(error: Exception, events: Events) -> Response:
+    events.emit(
+        "request.failed",
+        method=request.method,
+        path=request.path,
+        error=repr(error),
+        traceback="".join(traceback.format_exception(error)),
+    )
+    message = "Something went wrong inside; it has been logged. Whether anything was stored is unknown."
+    return refusal(SubmissionRefused(503, "internal", message, retry_after_seconds=INTERNAL_RETRY_SECONDS))

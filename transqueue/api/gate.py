@@ -1,0 +1,104 @@
+"""How many requests are worked on at once, so that a flood, or clients that send slowly, cannot stop the door.
+
+The server has a thread for every connection that it accepts, because a thread that reads a slow body is lost until the
+body ends. Work is done by those that hold one of a few slots; while a body is read the slot is lent. At most half of
+the connections may be reading bodies, so `/healthz`, which takes no slot, always finds a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from threading import BoundedSemaphore
+from typing import Any
+
+from ..errors import SubmissionRefused
+from .answers import refusal
+
+CONNECTIONS = 1024  # at once; the server accepts no more
+READERS = CONNECTIONS // 2
+SLOT_WAIT_SECONDS = 5.0
+ALIVE = "/healthz"
+
+Environ = dict[str, Any]
+Application = Callable[[Environ, Any], Iterable[bytes]]
+
+_SLOT = "transqueue.slot"
+
+
+class Slot:
+    """One request's right to work; it is given back once, whatever happens in between."""
+
+    def __init__(self, slots: BoundedSemaphore, readers: BoundedSemaphore, wait_seconds: float) -> None:
+        self._slots, self._readers, self._wait_seconds = slots, readers, wait_seconds
+        self._held = False
+
+    def take(self) -> None:
+        """Wait for a slot.
+
+        Raises:
+            SubmissionRefused: 503 `busy`, none became free in time.
+        """
+        self._held = self._slots.acquire(timeout=self._wait_seconds)
+        if not self._held:
+            raise _busy()
+
+    def give_back(self) -> None:
+        """End the work."""
+        if self._held:
+            self._held = False
+            self._slots.release()
+
+    @contextmanager
+    def lent(self) -> Iterator[None]:
+        """Let others work while this request reads its body.
+
+        Raises:
+            SubmissionRefused: 503 `busy`, too many are reading, or no slot became free in time.
+        """
+        if not self._readers.acquire(blocking=False):
+            raise _busy()
+        self.give_back()
+        try:
+            yield
+        finally:
+            self._readers.release()
+        self.take()
+
+
+class Gate:
+    """Around the application: a slot for each request but those that ask whether the process is alive."""
+
+    def __init__(
+        self,
+        application: Application,
+        *,
+        slots: int,
+        readers: int = READERS,
+        wait_seconds: float = SLOT_WAIT_SECONDS,
+    ) -> None:
+        self._application, self._wait_seconds = application, wait_seconds
+        self._slots, self._readers = BoundedSemaphore(slots), BoundedSemaphore(readers)
+
+    def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        if environ.get("PATH_INFO") == ALIVE:
+            return self._application(environ, start_response)
+        slot = Slot(self._slots, self._readers, self._wait_seconds)
+        try:
+            slot.take()
+            environ[_SLOT] = slot
+            return self._application(environ, start_response)
+        except SubmissionRefused as error:
+            return refusal(error)(environ, start_response)
+        finally:
+            slot.give_back()
+
+
+def lent(environ: Environ) -> AbstractContextManager[None]:
+    """Lend the slot of a request, if it came through a gate, as `Slot.lent` does."""
+    slot = environ.get(_SLOT)
+    return slot.lent() if isinstance(slot, Slot) else nullcontext()
+
+
+def _busy() -> SubmissionRefused:
+    return SubmissionRefused(503, "busy", "Too many requests at once; nothing was stored.", retry_after_seconds=1)

@@ -1,0 +1,30 @@
+"""What the process that answers requests makes for itself after it was spawned: logs, database, plugins, routes."""
+
+from __future__ import annotations
+
+import atexit
+
+from flask import Flask
+
+from .. import logs
+from ..config import Config
+from ..events import Events
+from ..mongodb import connect
+from ..plugins import load_plugins
+from .app import create_app
+
+
+def load_app(config: Config, uri: str, *, log_json: bool) -> Flask:
+    """The application of this process, on the database at `uri`.
+
+    Raises:
+        TransQueueError: it cannot be served, and why.
+    """
+    logs.configure(as_json=log_json)
+    events = Events(logs.listener(role="api"))
+    queue = connect(uri, config.mongodb.database)
+    table = load_plugins(config, events=events, known_types=queue.catalog.known_types())
+    table.startup("api")
+    queue.catalog.remember({state.name: state.types for state in table.states() if state.state == "ok"})
+    atexit.register(table.shutdown, "api")
+    return create_app(queue=queue, table=table, config=config, clock=queue.clock, events=events)

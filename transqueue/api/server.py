@@ -1,0 +1,92 @@
+"""Serving the door with granian: one front process, one process behind it that has the application.
+
+The process with the application builds everything live itself, after it was spawned, and is killed by the kernel when
+the front process ends, however it ends. Half-open and idle connections are closed after a while; slow bodies each keep
+a thread, of which there are as many as connections (see `gate`).
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.log import LogLevels
+from granian.server.mp import MPServer
+
+from .. import lifeline
+from ..errors import TransQueueError
+from .gate import CONNECTIONS, Gate
+
+HEADER_SECONDS = 10  # for a request's headers to arrive, and for an idle connection to send the next ones
+STOP_SECONDS = 3  # for requests under way when the door closes
+HEADER_BYTES = 64 * 1024
+
+_STDERR = {"formatter": "generic", "class": "logging.StreamHandler", "stream": "ext://sys.stderr"}
+_LOG = {"handlers": {"console": _STDERR, "access": _STDERR}}
+
+Loader = Callable[[], Any]
+
+
+def serve(host: str, port: int, threads: int, loader: Loader) -> None:
+    """Serve the application that `loader` returns, until SIGTERM or SIGINT. Call it in the main thread.
+
+    Args:
+        threads: how many requests are worked on at once.
+        loader: a picklable callable; it is called once, in the process that answers requests.
+
+    Raises:
+        TransQueueError: the address cannot be listened on, or the serving process ended by itself.
+    """
+    _check_free(host, port)
+    multiprocessing.set_start_method("spawn", force=True)
+    server = _server(host, port)
+    try:
+        server.serve(target_loader=partial(load, loader, threads, os.getpid()), wrap_loader=False)
+    except SystemExit as error:
+        if not server.interrupt_signal:  # a Ctrl-C that reaches both processes at once is no failure
+            raise TransQueueError("The process that answers requests ended by itself; see its last words.") from error
+
+
+def load(loader: Loader, threads: int, front: int) -> Gate:
+    """The application behind its gate, in a process that does not outlive its front process."""
+    lifeline.die_with_parent(front)
+    try:
+        return Gate(loader(), slots=threads)
+    except TransQueueError as error:
+        raise SystemExit(str(error)) from error
+
+
+def _server(host: str, port: int) -> MPServer:
+    return MPServer(
+        "transqueue",
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        workers=1,
+        blocking_threads=CONNECTIONS,
+        backpressure=CONNECTIONS,
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS * 1000, max_buffer_size=HEADER_BYTES),
+        websockets=False,
+        log_level=LogLevels.error,  # below it, only remarks on the number of threads, which is meant
+        log_dictconfig=_LOG,
+        workers_kill_timeout=STOP_SECONDS,
+    )
+
+
+def _check_free(host: str, port: int) -> None:
+    """The server shares its port with others of its kind, so a second door would silently take half the requests."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        cure = "Stop what listens there, or set api.port (or api.host) in config.yaml."
+        raise TransQueueError(f"Cannot listen on {host}:{port}: {error.strerror}. {cure}") from error

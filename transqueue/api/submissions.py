@@ -1,0 +1,154 @@
+"""POST /api/data/ and POST /api/data/batch: read, judge, enqueue, answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Response, request
+
+from ..errors import SubmissionRefused
+from ..queue import Receipt
+from ..submission import (
+    BATCH,
+    SINGLE,
+    Admission,
+    Envelope,
+    check_keys,
+    classic_invalid,
+    has_type,
+    invalid_data,
+    key_from_header,
+    position_key,
+    read_envelope,
+    read_item,
+    read_json,
+    write_json,
+)
+from ..transaction import Transaction
+from .answers import accepted_body, answer, refusal_body, success
+from .body import JSON, NDJSON, media_type, read_body
+from .intake import Intake
+
+SINGLE_BYTES = 256 * 1024
+BATCH_BYTES = 4 * 1024 * 1024
+BATCH_ITEMS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """One item of a batch: admitted, or refused."""
+
+    envelope: Envelope | None = None
+    transaction: Transaction | None = None
+    refused: SubmissionRefused | None = None
+
+
+class Submissions:
+    """What takes submissions in."""
+
+    def __init__(self, admission: Admission, intake: Intake) -> None:
+        self._admission, self._intake = admission, intake
+
+    def single(self) -> Response:
+        """One submission, classic or typed."""
+        media_type((JSON,))
+        key = key_from_header(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
+        envelope = read_envelope(_read_single(read_body(SINGLE_BYTES)))
+        transaction = self._admission.admit(envelope, key=key)
+        (receipt,) = self._intake.enqueue([transaction])
+        return _answered(envelope, receipt)
+
+    def batch(self) -> Response:
+        """Up to 1,000 submissions, one result each, in order."""
+        kind = media_type((JSON, NDJSON))
+        key = key_from_header(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
+        body = read_body(BATCH_BYTES)
+        items = list(_lines(body) if kind == NDJSON else _array(body))
+        if len(items) > BATCH_ITEMS:
+            raise invalid_data({"transactions": [f"At most {BATCH_ITEMS} at once."]})
+        judged = [self._judged(item, position_key(key, index) if key else None) for index, item in enumerate(items)]
+        results = self._enqueued(judged)
+        well = sum(result["status"] == "success" for result in results)
+        return success({"results": results}, message=f"{well} of {len(results)} accepted")
+
+    def _judged(self, item: Any, key: str | None) -> _Judged:
+        try:
+            if isinstance(item, SubmissionRefused):
+                raise item
+            envelope = read_item(item)
+            return _Judged(envelope, self._admission.admit(envelope, key=key))
+        except SubmissionRefused as error:
+            return _Judged(refused=error)
+
+    def _enqueued(self, judged: Sequence[_Judged]) -> list[dict[str, Any]]:
+        receipts = iter(self._intake.enqueue([one.transaction for one in judged if one.transaction]))
+        return [_result(one, receipts) for one in judged]
+
+
+def _read_single(body: bytes) -> Any:
+    try:
+        return read_json(body)
+    except SubmissionRefused:
+        if has_type(body):
+            raise
+        raise classic_invalid() from None
+
+
+def _array(body: bytes) -> Iterator[Any]:
+    value = read_json(body, BATCH)
+    if not isinstance(value, dict) or not isinstance(value.get("transactions"), list):
+        raise invalid_data({"transactions": ["Must be an array of submissions."]})
+    if len(value) > 1:
+        raise invalid_data({name: ["Unknown field."] for name in value if name != "transactions"})
+    measured = len(body) > SINGLE_BYTES
+    return (_bounded(item, measured=measured) for item in value["transactions"])
+
+
+def _bounded(item: Any, *, measured: bool) -> Any:
+    """The item, or its refusal if it would be refused alone."""
+    try:
+        check_keys(item, SINGLE.keys)
+    except SubmissionRefused as error:
+        return error
+    return _too_large() if measured and len(write_json(item)) > SINGLE_BYTES else item
+
+
+def _lines(body: bytes) -> Iterator[Any]:
+    return (_line(line) for line in body.split(b"\n") if line.strip())
+
+
+def _line(line: bytes) -> Any:
+    try:
+        return _too_large() if len(line) > SINGLE_BYTES else _read_single(line)
+    except SubmissionRefused as error:
+        return error
+
+
+def _answered(envelope: Envelope, receipt: Receipt) -> Response:
+    if receipt.key_reused:
+        raise _key_reused()
+    transaction = receipt.transaction
+    headers = {"Location": f"/api/data/{transaction.id}"}
+    if receipt.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    return answer(accepted_body(envelope, transaction.type, transaction.id), headers=headers)
+
+
+def _result(judged: _Judged, receipts: Iterator[Receipt]) -> dict[str, Any]:
+    if judged.refused or judged.envelope is None:
+        return refusal_body(judged.refused or classic_invalid())
+    receipt = next(receipts)
+    if receipt.key_reused:
+        return refusal_body(_key_reused())
+    return accepted_body(judged.envelope, receipt.transaction.type, receipt.transaction.id)
+
+
+def _key_reused() -> SubmissionRefused:
+    message = "This Idempotency-Key was used before, with another body; nothing was stored."
+    return SubmissionRefused(422, "idempotency_key_reused", message)
+
+
+def _too_large() -> SubmissionRefused:
+    return SubmissionRefused(413, "too_large", f"The submission is larger than {SINGLE_BYTES} bytes.")

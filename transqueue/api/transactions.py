@@ -1,0 +1,90 @@
+"""The status resource of a transaction, the list of them, and an operator's cancel and retry."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from flask import Response, request
+from marshmallow import Schema, ValidationError, fields, validate
+
+from ..errors import SubmissionRefused
+from ..handlers import TYPE_LENGTH
+from ..queue import TransactionQueue
+from ..submission import Table, invalid_data
+from ..transaction import ENDED, ID_LENGTH, State, Transaction
+from .answers import shown, success
+from .waiters import Waiters
+
+WAIT_SECONDS = 30
+PAGE_LIMIT = 200
+
+_ID = re.compile(rf"[0-9]{{{ID_LENGTH}}}")
+
+
+class _Status(Schema):
+    wait = fields.Float(load_default=0.0, validate=validate.Range(0, WAIT_SECONDS))
+
+
+class _List(Schema):
+    state = fields.Enum(State, by_value=True, load_default=None)
+    type = fields.String(load_default=None, validate=validate.Length(1, TYPE_LENGTH))
+    after = fields.String(load_default=None, validate=validate.Regexp(r"[0-9]{1,21}\Z", error="Not a cursor."))
+    limit = fields.Integer(load_default=50, validate=validate.Range(1, PAGE_LIMIT))
+
+
+_STATUS, _LIST = _Status(), _List()
+
+
+class Transactions:
+    """What shows transactions, and changes them on an operator's word."""
+
+    def __init__(self, queue: TransactionQueue, table: Table, waiters: Waiters) -> None:
+        self._queue, self._table, self._waiters = queue, table, waiters
+
+    def status(self, transaction_id: str) -> Response:
+        """One transaction; with `wait`, when it has ended or the time is over."""
+        seconds = _query(_STATUS)["wait"]
+        transaction = self._found(transaction_id)
+        if seconds and transaction.state not in ENDED:
+            self._waiters.wait(transaction_id, seconds)
+            transaction = self._found(transaction_id)
+        return success(shown(transaction))
+
+    def list(self) -> Response:
+        """Those that match, newest first, and the cursor to go on from."""
+        page = self._queue.page(**_query(_LIST))
+        return success([shown(transaction) for transaction in page.transactions], next=page.next)
+
+    def cancel(self, transaction_id: str) -> Response:
+        """`queued` or `dead` to `cancelled`."""
+        transaction = self._found(transaction_id)
+        return self._changed(transaction, "cancelled", well=self._queue.cancel(transaction_id))
+
+    def retry(self, transaction_id: str) -> Response:
+        """`dead` to `queued`, with as many attempts more as its handler grants."""
+        transaction = self._found(transaction_id)
+        handler = self._table.resolve(transaction.type)
+        more = handler.max_attempts if handler else transaction.max_attempts
+        return self._changed(transaction, "retried", well=self._queue.redrive(transaction_id, more_attempts=more))
+
+    def _changed(self, before: Transaction, verb: str, *, well: bool) -> Response:
+        transaction = self._found(before.id)
+        if not well:
+            message = f"A transaction that is {transaction.state} cannot be {verb}."
+            raise SubmissionRefused(409, "wrong_state", message)
+        return success(shown(transaction), message=f"Transaction {before.id} {verb}")
+
+    def _found(self, transaction_id: str) -> Transaction:
+        transaction = self._queue.get(transaction_id) if _ID.fullmatch(transaction_id) else None
+        if transaction is None:
+            raise SubmissionRefused(404, "not_found", "There is no such transaction.")
+        return transaction
+
+
+def _query(schema: Schema) -> dict[str, Any]:
+    try:
+        loaded: dict[str, Any] = schema.load(request.args.to_dict())
+    except ValidationError as error:
+        raise invalid_data(error.messages) from None
+    return loaded

@@ -1,0 +1,96 @@
+"""What commands share: the configuration, the database behind it, and how troubles end a command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+import click
+
+from ..config import Config, find_config, read_config
+from ..errors import (
+    ClaimConflict,
+    ConfigInvalid,
+    MongodNotStarted,
+    PluginBroken,
+    QueueUnavailable,
+    TopologyRefused,
+    TransQueueError,
+)
+from ..mongodb import MongoQueue, connect
+from ..mongodb.embedded import attach
+
+NO, WRONG, COULD_NOT_ASK = 1, 2, 3
+_CODES: tuple[tuple[type[Exception], int], ...] = (
+    (ConfigInvalid, WRONG),
+    (ClaimConflict, WRONG),
+    (TopologyRefused, WRONG),
+    (PluginBroken, WRONG),
+    (MongodNotStarted, COULD_NOT_ASK),
+    (QueueUnavailable, COULD_NOT_ASK),
+    (TransQueueError, NO),
+)
+
+
+class Setup:
+    """One command's configuration and database, read and connected when first asked for."""
+
+    def __init__(self, config_file: str | None) -> None:
+        self.config_file = config_file
+
+    @property
+    def path(self) -> Path:
+        """The configuration file that is meant."""
+        return find_config(self.config_file, os.environ, Path.cwd())
+
+    @cached_property
+    def config(self) -> Config:
+        """The configuration.
+
+        Raises:
+            ConfigInvalid: with every mistake.
+        """
+        return read_config(self.path, os.environ)
+
+    @cached_property
+    def uri(self) -> str:
+        """Where the database is: the configured one, or the private one that is running.
+
+        Raises:
+            QueueUnavailable: the private one is not running.
+        """
+        uri = self.config.mongodb.uri or attach(self.config.data_dir)
+        if not uri:
+            raise QueueUnavailable(
+                f"the private MongoDB of {self.config.data_dir} is not running. "
+                "Start it with `transqueue up`, or set mongodb.uri in config.yaml"
+            )
+        return uri
+
+    @cached_property
+    def queue(self) -> MongoQueue:
+        """The queue, connected."""
+        return connect(self.uri, self.config.mongodb.database)
+
+
+@contextmanager
+def explained() -> Generator[None]:
+    """End with a sentence and an exit code instead of a traceback, for troubles that have a name."""
+    try:
+        yield
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except TransQueueError as error:
+        click.echo(f"{error}", err=True)
+        sys.exit(next(code for kind, code in _CODES if isinstance(error, kind)))
+
+
+def fail(message: str, code: int = NO) -> None:
+    """End the command with a message on stderr."""
+    click.echo(message, err=True)
+    sys.exit(code)

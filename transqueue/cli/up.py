@@ -1,0 +1,77 @@
+"""`up`: everything on this machine, in the foreground, until Ctrl-C.
+
+The private mongod, the door and the workers are children of this process and die with it, whatever ends it. Stopping in
+good order closes the door first, then lets the workers drain, then stops the database.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import click
+
+from .. import logs
+from ..config import Config
+from ..errors import MongodNotStarted
+from ..events import Events
+from ..mongodb import connect
+from ..mongodb.embedded import PrivateMongod
+from ..signals import StopFlag
+from ..supervisor import Neighbour, Supervisor
+from .door import Door
+from .greeting import Greeting
+from .probe import Probe
+from .setup import Setup
+
+
+@click.command()
+@click.pass_obj
+def up(setup: Setup) -> None:
+    """Run everything on this machine: MongoDB if mongodb.uri is empty, the API, and the workers."""
+    config, stop = setup.config, StopFlag()
+    on_terminal = sys.stderr.isatty()
+    logs.configure(as_json=not on_terminal, level="WARNING" if on_terminal else "INFO")
+    events = Events(logs.listener(role="supervisor"))
+    click.echo(f"Starting TransQueue with {setup.path} ...")
+    probe = Probe(config)
+    with _database(config, events) as (uri, beside):
+        greeting = Greeting(config, uri, probe.states(), stop)
+        queue = connect(uri, config.mongodb.database)
+        door = Door(config, uri, events=events, log_json=not on_terminal)
+        supervisor = Supervisor(config, uri, queue, events=events, log_json=not on_terminal, on_ready=greeting.start)
+        supervisor.run(stop, beside=[door, *beside])
+        queue.close()
+    click.echo("Stopped. Everything accepted is kept.")
+
+
+@contextmanager
+def _database(config: Config, events: Events) -> Generator[tuple[str, list[Neighbour]]]:
+    """Where the database is; a private one is started, and stopped at the end."""
+    if config.mongodb.uri:
+        yield config.mongodb.uri, []
+        return
+    mongod = PrivateMongod(config.data_dir, events=events)
+    try:
+        yield mongod.start(), [_Mongod(mongod, events)]
+    finally:
+        mongod.stop()
+
+
+class _Mongod:
+    """Starts the private mongod again when it died; what it acknowledged it still has."""
+
+    def __init__(self, mongod: PrivateMongod, events: Events) -> None:
+        self._mongod, self._events = mongod, events
+
+    def watch(self) -> None:
+        if self._mongod.pid is None:
+            self._events.emit("mongod.died")
+            try:
+                self._mongod.start()
+            except MongodNotStarted as error:
+                self._events.emit("mongod.not_started", message=str(error))
+
+    def close(self) -> None:
+        """It is stopped last, when the workers have drained."""

@@ -1,0 +1,31 @@
+"""config.yaml: read once, judged whole, then frozen.
+
+`read_config` gives a `Config`, or every mistake at once with line, column and the nearest right name. The values go to
+other processes as they are, by pickling. `DEFAULT_CONFIG` is the commented file that `transqueue init` writes.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from .frozen import FrozenDict
+from .nearest import did_you_mean
+from .positions import Positions
+from .reading import find_config, read_config
+from .values import ApiConfig, Config, MongodbConfig, PluginConfig, WorkersConfig
+
+DEFAULT_CONFIG: str = resources.files(__name__).joinpath("default.yaml").read_text(encoding="utf-8")
+
+__all__ = [
+    "DEFAULT_CONFIG",
+    "ApiConfig",
+    "Config",
+    "FrozenDict",
+    "MongodbConfig",
+    "PluginConfig",
+    "Positions",
+    "WorkersConfig",
+    "did_you_mean",
+    "find_config",
+    "read_config",
+]

@@ -1,0 +1,68 @@
+"""From a file to a `Config`: read, expanded and judged once; all mistakes come together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigInvalid, Problem
+from .document import Document, read_document
+from .environment import expand
+from .fields import OfKey
+from .schema import judge
+from .source import Source, read_source
+from .values import Config
+
+VARIABLE = "TRANSQUEUE_CONFIG"
+FILE = "config.yaml"
+
+_PASSWORD_WRITTEN = re.compile(r"://[^:@/]*:(?!\$\{)[^@/?]+@")
+
+
+def find_config(explicit: str | None, environ: Mapping[str, str], cwd: Path) -> Path:
+    """Which file is meant: the one asked for, else TRANSQUEUE_CONFIG's, else `config.yaml` in `cwd`.
+
+    The file need not exist; relative names start from `cwd`.
+    """
+    return cwd / (explicit or environ.get(VARIABLE) or FILE)
+
+
+def read_config(file: Path | None, environ: Mapping[str, str]) -> Config:
+    """The checked and frozen configuration of `file`; without one, the defaults, from the present folder.
+
+    Raises:
+        ConfigInvalid: with every mistake in it.
+    """
+    if file is None:
+        return _config(None, Path.cwd(), {})
+    source = read_source(file)
+    document = read_document(source.text)
+    fields, problems = _judged(document, environ)
+    if problems := [*document.problems, *_exposed(document, source), *problems]:
+        raise ConfigInvalid(str(file), problems)
+    whole = file.absolute()
+    return _config(whole, whole.parent, fields | {"positions": document.positions})
+
+
+def _judged(document: Document, environ: Mapping[str, str]) -> tuple[dict[str, Any], list[Problem]]:
+    found: list[tuple[str, str]] = []
+    values = expand(document.values, environ, lambda path, message: found.append((path, message)))
+    fields, wrong = judge(values)
+    place = document.positions.problem
+    return fields, [place(path, str(said), of_key=isinstance(said, OfKey)) for path, said in found + wrong]
+
+
+def _exposed(document: Document, source: Source) -> list[Problem]:
+    mongodb = document.values.get("mongodb")
+    uri = mongodb.get("uri") if isinstance(mongodb, dict) else None
+    if not (source.open_to_all and isinstance(uri, str) and _PASSWORD_WRITTEN.search(uri)):
+        return []
+    said = "holds a password in a file that every account may read: write ${NAME} for it, or `chmod o-r` the file"
+    return [document.positions.problem("mongodb.uri", said)]
+
+
+def _config(file: Path | None, root: Path, fields: Mapping[str, Any]) -> Config:
+    data_dir = root / fields.get("data_dir", Config().data_dir)
+    return Config(**{**fields, "file": file, "root": root, "data_dir": data_dir})

@@ -1,0 +1,97 @@
+"""The vocabulary of config.yaml as frozen values; every process gets them as they are, by pickling."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import Problem
+from .frozen import FrozenDict, freeze
+from .positions import Positions
+
+# Up to the last "@", so that a password with an unescaped "@" or "/" in it is hidden whole too.
+_PASSWORD = re.compile(r"(?<=://)([^:@]*):.*@", re.DOTALL)
+_SECRET_OPTION = re.compile(r"(?i)((?:\w*password|authMechanismProperties)=)[^&]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MongodbConfig:
+    """Where the database is; an empty `uri` means a private mongod under the data folder."""
+
+    uri: str = field(default="", repr=False)
+    database: str = "transqueue"
+
+    @property
+    def uri_shown(self) -> str:
+        """The URI for logs and screens: its password and other secrets masked."""
+        return _SECRET_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1:***@", self.uri))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiConfig:
+    """Where the door listens, and how many requests it works on at once."""
+
+    host: str = "127.0.0.1"
+    port: int = 5000
+    threads: int = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkersConfig:
+    """How many worker processes, how long their lease is, and how long they may take to stop."""
+
+    processes: int = 2
+    lease_seconds: float = 30.0
+    stop_seconds: float = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginConfig:
+    """The admin's word on one plugin: `config` is the plugin's to check, `handlers` overrides fields by type."""
+
+    enabled: bool = True
+    config: Mapping[str, Any] = field(default_factory=FrozenDict, repr=False)  # may hold secrets
+    handlers: Mapping[str, Mapping[str, Any]] = field(default_factory=FrozenDict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "config", freeze(self.config))
+        object.__setattr__(self, "handlers", freeze(self.handlers))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """One checked config.yaml.
+
+    Attributes:
+        file: the file it came from, absolute; none when there is none.
+        root: the folder of the file, where relative paths and `transaction_module` start from; absolute when read.
+        data_dir: absolute when read.
+        positions: where each key stands in the file; no part of what makes two configurations equal.
+    """
+
+    file: Path | None = None
+    root: Path = Path()
+    mongodb: MongodbConfig = MongodbConfig()
+    data_dir: Path = Path(".transqueue")
+    api: ApiConfig = ApiConfig()
+    workers: WorkersConfig = WorkersConfig()
+    default_type: str = "deposit"
+    plugins: Mapping[str, PluginConfig] = field(default_factory=FrozenDict)
+    routes: Mapping[str, str] = field(default_factory=FrozenDict)
+    transaction_module: str = ""
+    positions: Positions = field(default_factory=Positions, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "plugins", FrozenDict(self.plugins))
+        object.__setattr__(self, "routes", freeze(self.routes))
+
+    def problem(self, path: Sequence[str | int] | str, message: str) -> Problem:
+        """A mistake found later at a path into the file, such as `plugins.ledger.config.rate`.
+
+        It is placed at that value or, when the file does not have it, at the nearest key above.
+        """
+        dotted = path if isinstance(path, str) else ".".join(str(part) for part in path)
+        return self.positions.problem(dotted, message)

@@ -1,0 +1,44 @@
+"""From what a submitter sends to a transaction that can be enqueued: strict reading, envelopes, admission.
+
+Nothing here knows HTTP or the database, and nothing here is stored: whatever is wrong with a submission is one
+`SubmissionRefused` with the status, the code and the field errors that the answer needs.
+"""
+
+from .admission import Admission
+from .envelope import (
+    CLASSIC_INVALID,
+    DELAY_LIMIT_SECONDS,
+    USERNAME_LENGTH,
+    Envelope,
+    Options,
+    classic_invalid,
+    invalid_data,
+    read_envelope,
+    read_item,
+)
+from .idempotency import key_from_header, position_key
+from .strict_json import BATCH, SINGLE, Limits, check_keys, has_type, read_json, write_json
+from .table import Table
+
+__all__ = [
+    "BATCH",
+    "CLASSIC_INVALID",
+    "DELAY_LIMIT_SECONDS",
+    "SINGLE",
+    "USERNAME_LENGTH",
+    "Admission",
+    "Envelope",
+    "Limits",
+    "Options",
+    "Table",
+    "check_keys",
+    "classic_invalid",
+    "has_type",
+    "invalid_data",
+    "key_from_header",
+    "position_key",
+    "read_envelope",
+    "read_item",
+    "read_json",
+    "write_json",
+]

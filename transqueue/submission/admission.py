@@ -1,0 +1,159 @@
+"""Admission: from a well-formed envelope to the transaction that is enqueued.
+
+The handler's schema only judges: what is stored is the JSON that was sent. Schemas and ordering keys are a plugin's
+code, so whatever they raise is told as that plugin's trouble, and refuses this submission alone.
+"""
+
+from __future__ import annotations
+
+import difflib
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zlib import crc32
+
+from marshmallow import ValidationError
+
+from ..clock import Clock, whole_milliseconds
+from ..errors import SubmissionRefused
+from ..events import Events
+from ..handlers import Handler
+from ..transaction import LANES, Idempotency, Stamp, Transaction, TransactionIds
+from .envelope import DELAY_LIMIT_SECONDS, Envelope, Options, invalid_data
+from .idempotency import body_hash
+from .table import Table
+
+ORDERING_KEY_LENGTH = 256
+PARKED_RETRY_SECONDS = 30
+LOCAL = "local"  # the submitter while there are no API keys
+
+
+class Admission:
+    """Judges envelopes against the table of types and makes their transactions. Safe for use by many threads."""
+
+    def __init__(
+        self, *, table: Table, default_type: str, clock: Clock, events: Events, ids: TransactionIds | None = None
+    ) -> None:
+        self._table, self._default_type, self._clock, self._events = table, default_type, clock, events
+        self._ids = ids or TransactionIds()
+
+    def admit(self, envelope: Envelope, *, key: str | None = None, submitter: str = LOCAL) -> Transaction:
+        """The transaction of one envelope. Its own idempotency key goes before `key`.
+
+        Raises:
+            SubmissionRefused: 400 `unknown_type` or `invalid_data`, or 503 `handler_unavailable`.
+        """
+        type = self._default_type if envelope.type is None else envelope.type
+        handler = self._handler(type, classic=envelope.classic)
+        self._check_data(handler, envelope)
+        ordering_key = self._ordering_key(handler, envelope)
+        return self._transaction(type, handler, envelope, ordering_key, envelope.idempotency_key or key, submitter)
+
+    def _handler(self, type: str, *, classic: bool) -> Handler:
+        handler = None if type.endswith("*") else self._table.resolve(type)
+        if handler is not None:
+            return handler
+        reason = self._table.parked(type)
+        if reason is None and not classic:
+            raise _unknown_type(type, self._table)
+        raise _unavailable(type, reason or "no enabled plugin claims it")
+
+    def _check_data(self, handler: Handler, envelope: Envelope) -> None:
+        if handler.schema is None:
+            return
+        try:
+            handler.schema.load(deepcopy(envelope.data))  # a schema may change what it is given
+        except ValidationError as error:
+            raise invalid_data(error.messages, "" if envelope.classic else "data.") from None
+        except (Exception, SystemExit) as error:
+            raise self._failed(handler, "schema", error) from error
+
+    def _ordering_key(self, handler: Handler, envelope: Envelope) -> str | None:
+        if handler.ordering_key is None:
+            return None
+        _check_unordered_options(envelope.options)
+        key = self._ordering_value(handler, envelope.data)
+        if not isinstance(key, str) or not 1 <= len(key) <= ORDERING_KEY_LENGTH:
+            raise _no_ordering_key(handler, envelope)
+        return key
+
+    def _ordering_value(self, handler: Handler, data: dict[str, Any]) -> Any:
+        if isinstance(handler.ordering_key, str):
+            return _at_path(data, handler.ordering_key)
+        try:
+            return handler.ordering_key(deepcopy(data)) if handler.ordering_key else None
+        except (LookupError, TypeError, ValueError):  # the data has not what the function looks for
+            return None
+        except (Exception, SystemExit) as error:
+            raise self._failed(handler, "ordering_key", error) from error
+
+    def _failed(self, handler: Handler, part: str, error: BaseException) -> SubmissionRefused:
+        self._events.emit("handler.failed", type=handler.type, plugin=handler.plugin, part=part, error=repr(error))
+        return _unavailable(handler.type, f"the {part} of plugin {handler.plugin!r} failed")
+
+    def _transaction(
+        self, type: str, handler: Handler, envelope: Envelope, ordering_key: str | None, key: str | None, submitter: str
+    ) -> Transaction:
+        now = self._clock.now()
+        id = self._ids.next(now)
+        return Transaction(
+            id=id,
+            type=type,
+            data=envelope.data,
+            created_at=now,
+            due_at=_due_at(envelope.options, now),
+            max_attempts=handler.max_attempts,
+            priority=envelope.options.priority or 0,
+            ordering_key=ordering_key,
+            lane=crc32((ordering_key or id).encode()) % LANES,
+            submitter=submitter,
+            idempotency=_idempotency(envelope, key),
+            plugin=Stamp(handler.plugin, handler.version),
+        )
+
+
+def _due_at(options: Options, now: datetime) -> datetime:
+    if options.delay_seconds is not None:
+        return whole_milliseconds(now + timedelta(seconds=float(options.delay_seconds)))
+    if options.run_at is None or options.run_at <= now:
+        return now
+    if options.run_at - now > timedelta(seconds=DELAY_LIMIT_SECONDS):
+        raise invalid_data({"options": {"run_at": ["Must be at most 10 years ahead."]}})
+    return whole_milliseconds(options.run_at.astimezone(UTC))
+
+
+def _idempotency(envelope: Envelope, key: str | None) -> Idempotency | None:
+    return Idempotency(key, body_hash(envelope.type, envelope.data, envelope.options.sent)) if key else None
+
+
+def _check_unordered_options(options: Options) -> None:
+    given = [name for name in ("delay_seconds", "run_at", "priority") if name in options.sent]
+    if given:
+        taken = "Transactions with an ordering key are processed in the order accepted."
+        raise invalid_data({"options": {name: [taken] for name in given}})
+
+
+def _no_ordering_key(handler: Handler, envelope: Envelope) -> SubmissionRefused:
+    path = handler.ordering_key if isinstance(handler.ordering_key, str) else "_schema"
+    message = f"Must be the ordering key: a text of 1 to {ORDERING_KEY_LENGTH} characters."
+    return invalid_data({path: [message]}, "" if envelope.classic else "data.")
+
+
+def _at_path(data: Any, path: str) -> Any:
+    for name in path.split("."):
+        if not isinstance(data, dict) or name not in data:
+            return None
+        data = data[name]
+    return data
+
+
+def _unknown_type(type: str, table: Table) -> SubmissionRefused:
+    nearest = difflib.get_close_matches(type, table.types(), n=3)
+    cure = f"Did you mean {' or '.join(map(repr, nearest))}?" if nearest else "GET /api/types lists what there is."
+    message = f"No enabled plugin claims the type {type!r}. {cure}"
+    return SubmissionRefused(400, "unknown_type", message, errors={"type": ["Unknown type."]})
+
+
+def _unavailable(type: str, reason: str) -> SubmissionRefused:
+    message = f"Transactions of type {type!r} are not accepted now: {reason}."
+    return SubmissionRefused(503, "handler_unavailable", message, retry_after_seconds=PARKED_RETRY_SECONDS)

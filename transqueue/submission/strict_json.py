@@ -1,0 +1,189 @@
+"""JSON read so strictly that what is stored is what was meant, and written so that numbers look as they were sent.
+
+Refused here, whatever the schemas behind would let through: bytes that are not UTF-8, depth that would exhaust a
+parser or BSON, repeated keys, numbers that a database cannot keep exactly, NUL, lone surrogates, and keys that mean
+something to MongoDB. The depth is measured before the parser runs. Numbers with a fraction or an exponent are Decimals.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal, DecimalException
+from typing import Any
+
+import simplejson
+
+from ..errors import SubmissionRefused
+
+INT64 = range(-(2**63), 2**63)
+DIGITS = 34  # of a Decimal128
+EXPONENTS = range(-6176, 6112)
+
+# A string without its end counts as one to the end of the text, so that each character is looked at once.
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How deep one JSON text may be nested, and how many keys it may have in all."""
+
+    depth: int
+    keys: int
+
+
+SINGLE = Limits(depth=20, keys=1000)
+BATCH = Limits(depth=SINGLE.depth + 2, keys=100_000)
+
+
+def read_json(body: bytes, limits: Limits = SINGLE) -> Any:
+    """The JSON value of `body`, with an exact Decimal for every number that is not an integer.
+
+    Raises:
+        SubmissionRefused: 400 `invalid_json`, with the reason.
+    """
+    text = _decoded(body)
+    _check_depth(body, limits.depth)
+    value = _parsed(text)
+    check_keys(value, limits.keys)
+    _check_value(value)
+    return value
+
+
+def write_json(value: Any, *, sort_keys: bool = False) -> str:
+    """`value` as compact JSON: Decimals as the numbers they are, times in ISO 8601 with Z, never NaN."""
+    return simplejson.dumps(  # type: ignore[no-any-return]
+        value, use_decimal=True, ignore_nan=True, separators=(",", ":"), default=_written, sort_keys=sort_keys
+    )
+
+
+def has_type(body: bytes) -> bool:
+    """Whether a body that `read_json` refused is still plainly meant as a typed one: an object with the key `type`."""
+    try:
+        value = json.loads(body.decode(), parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and "type" in value
+
+
+def check_keys(value: Any, limit: int) -> None:
+    """Refuse a value with more keys in all than `limit`.
+
+    Raises:
+        SubmissionRefused: 400 `invalid_json`.
+    """
+    count = 0
+    for found in _objects(value):
+        count += len(found)
+        if count > limit:
+            raise refused(f"it has more than {limit} keys")
+
+
+def refused(reason: str) -> SubmissionRefused:
+    """The refusal of a body that is not acceptable JSON."""
+    return SubmissionRefused(400, "invalid_json", f"The body is not acceptable JSON: {reason}.")
+
+
+def _decoded(body: bytes) -> str:
+    if body.startswith(b"\xef\xbb\xbf"):
+        raise refused("it starts with a byte order mark")
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise refused("it is not UTF-8") from None
+
+
+def _check_depth(body: bytes, limit: int) -> None:
+    depth = 0
+    for token in _TOKEN.finditer(body):
+        first = body[token.start()]
+        if first in b"[{":
+            depth += 1
+        elif first in b"]}":
+            depth -= 1
+        if depth > limit:
+            raise refused(f"it is nested deeper than {limit} levels")
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return simplejson.loads(text, use_decimal=True, object_pairs_hook=_object)
+    except SubmissionRefused:
+        raise
+    except DecimalException:
+        raise refused("a number is out of range") from None
+    except simplejson.JSONDecodeError as error:
+        raise refused(f"{error.msg.partition(':')[0]} at line {error.lineno}, column {error.colno}") from None
+    except ValueError:  # Python's own limit on the digits of an integer
+        raise refused("an integer does not fit in 64 bits") from None
+    except RecursionError:
+        raise refused("it is nested too deeply") from None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise refused("a key occurs twice in one object")
+    return made
+
+
+def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            if isinstance(item, dict | list):
+                yield from _objects(item)
+
+
+def _check_value(value: Any) -> None:
+    if isinstance(value, str):
+        _check_text(value)
+    elif isinstance(value, Decimal):
+        _check_decimal(value)
+    elif isinstance(value, int):
+        _check_integer(value)
+    elif isinstance(value, dict):
+        _check_object(value)
+    elif isinstance(value, list):
+        for item in value:
+            _check_value(item)
+
+
+def _check_object(value: Mapping[str, Any]) -> None:
+    for key, item in value.items():
+        if not key or key.startswith("$") or "." in key:
+            raise refused("a key is empty, starts with '$' or contains '.'")
+        _check_text(key)
+        _check_value(item)
+
+
+def _check_text(text: str) -> None:
+    if not text.isascii() or "\x00" in text:
+        found = _UNSTORABLE.search(text)
+        if found:
+            raise refused("a text contains NUL" if found[0] == "\x00" else "a text contains half a surrogate pair")
+
+
+def _check_integer(value: int) -> None:
+    if value not in INT64:
+        raise refused("an integer does not fit in 64 bits")
+
+
+def _check_decimal(value: Decimal) -> None:
+    _, digits, exponent = value.as_tuple()
+    if len(digits) > DIGITS:
+        raise refused(f"a number has more than {DIGITS} digits")
+    if exponent not in EXPONENTS or not math.isfinite(float(value)):
+        raise refused("a number is out of range")
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return str(value)

@@ -1,0 +1,56 @@
+"""The leases of workers, in memory: each is held until its time is over or it is ended, and then never again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ..clock import Clock
+from ..queue import WorkerRecord
+
+
+@dataclass(slots=True)
+class _WorkerLease:
+    record: WorkerRecord
+    until: datetime
+    ended: bool = False
+
+
+class MemoryWorkers:
+    """One lease per start of a worker. The caller sees to it that one thread at a time is here."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._leases: dict[str, _WorkerLease] = {}
+
+    def begin(self, worker: WorkerRecord, length: timedelta) -> None:
+        """As `TransactionQueue.begin` promises."""
+        if worker.id in self._leases:
+            raise RuntimeError(f"a worker's id must be new: {worker.id} has begun before")
+        self._leases[worker.id] = _WorkerLease(worker, self._clock.now() + length)
+
+    def renew(self, workers: Collection[str], length: timedelta) -> frozenset[str]:
+        """As `TransactionQueue.renew` promises."""
+        held = frozenset(worker for worker in workers if self.is_live(worker) and not self._is_lapsed(worker))
+        for worker in held:
+            self._leases[worker].until = self._clock.now() + length
+        return held
+
+    def end(self, worker: str) -> None:
+        """End a lease for good; one that never began is no trouble."""
+        if worker in self._leases:
+            self._leases[worker].ended = True
+
+    def end_lapsed(self) -> None:
+        """End the leases whose time is over."""
+        for worker in self._leases:
+            if self._is_lapsed(worker):
+                self.end(worker)
+
+    def is_live(self, worker: str) -> bool:
+        """Whether its lease began and was not ended."""
+        return worker in self._leases and not self._leases[worker].ended
+
+    def _is_lapsed(self, worker: str) -> bool:
+        return self._leases[worker].until < self._clock.now()
