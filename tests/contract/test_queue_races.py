@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import sys
+import time
+
 import pytest
 
 from transqueue.queue import Casualty
 from transqueue.transaction import Idempotency, State
 
 ROUNDS = 10
-# How many reads each of two rivals makes first. At both ends one is sure to win; in between they truly meet.
-HEAD_STARTS = [(0, 40), (0, 8), (0, 4), (0, 2), (0, 1), (0, 0), (1, 0), (2, 0), (4, 0), (8, 0), (40, 0)]
+# Seconds that each of two rivals is kept reading first. At both ends one is sure to win; in between they truly meet.
+HEAD_STARTS = [
+    *((0, seconds) for seconds in (0.25, 0.004, 0.002, 0.001, 0.0005, 0.0001)),
+    *((seconds, 0) for seconds in (0, 0.0001, 0.0005, 0.001, 0.002, 0.004, 0.25)),
+]
 
 
-def after(queue, reads, action):
-    """What does `action` after so many reads, so that its rival gets a head start."""
+@pytest.fixture(autouse=True)
+def threads_that_switch_often():
+    """Else one thread does all of a verb in memory, and more, before another gets its turn."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(usual)
+
+
+def after(queue, seconds, action):
+    """What does `action` after reading for so long, so that its rival gets a head start."""
 
     def run():
-        for _ in range(reads):
+        start = time.monotonic() + seconds
+        while time.monotonic() < start:
             queue.get("0" * 21)
         return action()
 
