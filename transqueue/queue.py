@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from .outcome import Outcome
@@ -62,6 +63,18 @@ class WorkerRecord:
     pid: int
     slot: int
     sessions: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveWorker:
+    """A worker whose lease is held; times are the server's."""
+
+    id: str
+    host: str
+    pid: int
+    slot: int
+    started_at: datetime
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,6 +204,10 @@ class TransactionQueue(ABC):
         What such a worker ran is not known: what was leased to it next runs alone, uncharged; one that was
         already alone is charged the crash.
         """
+
+    @abstractmethod
+    def workers(self) -> Sequence[LiveWorker]:
+        """The workers whose lease is held now, by host and slot."""
 
     # Leases
 

@@ -11,6 +11,14 @@ from transqueue.queue import Casualty, WorkerRecord
 from transqueue.transaction import MAX_CRASHES, State
 
 
+def test_a_worker_is_listed_while_its_lease_is_held(queue, bench):
+    worker = bench.worker()
+    (listed,) = [one for one in queue.workers() if one.id == worker]
+    assert listed.started_at <= queue.clock.now() + timedelta(seconds=1) < listed.until
+    queue.end(worker, Casualty())
+    assert worker not in {one.id for one in queue.workers()}
+
+
 def test_a_live_worker_is_renewed(queue, bench):
     first, second = bench.worker(), bench.worker()
     assert queue.renew([first, second], lease_seconds=60) == {first, second}

@@ -65,6 +65,7 @@ def _route_health(app: Flask, health: Health) -> None:
     _route(app, "GET", ALIVE, health.alive)
     _route(app, "GET", "/readyz", health.ready)
     _route(app, "GET", "/api/stats", health.stats)
+    _route(app, "GET", "/api/workers", health.workers)
 
 
 def _route(app: Flask, method: str, rule: str, view: Callable[..., Any]) -> None:

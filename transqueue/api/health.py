@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from flask import Response
 
 from ..errors import QueueUnavailable, SubmissionRefused
@@ -36,6 +38,10 @@ class Health:
     def stats(self) -> Response:
         """How many transactions are in which state, by type."""
         return success({"types": self._queue.counts()})
+
+    def workers(self) -> Response:
+        """The worker processes that are alive, on every host."""
+        return success({"workers": [asdict(worker) for worker in self._queue.workers()]})
 
     def _database_trouble(self) -> str | None:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from ..queue import Casualty, Page, Perform, Receipt, Rescue, Settlement, TransactionQueue, WorkerRecord
+from ..queue import Casualty, LiveWorker, Page, Perform, Receipt, Rescue, Settlement, TransactionQueue, WorkerRecord
 from ..transaction import State, Transaction
 from .catalog import Catalog
 from .connection import Connection
@@ -75,6 +75,9 @@ class MongoQueue(TransactionQueue):
 
     def rescue(self) -> Sequence[Rescue]:
         return self._workers.rescue()
+
+    def workers(self) -> Sequence[LiveWorker]:
+        return self._workers.live()
 
     def lease(self, worker: str, type: str, *, limit: int, lanes: Sequence[int] | None = None) -> Sequence[Transaction]:
         return self._leases.lease(worker, type, limit, lanes if lanes is not None else ALL_LANES)

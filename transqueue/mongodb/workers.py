@@ -15,7 +15,7 @@ from typing import Any
 from pymongo import UpdateMany, UpdateOne
 
 from ..backoff import backoff_seconds
-from ..queue import Casualty, Rescue, WorkerRecord
+from ..queue import Casualty, LiveWorker, Rescue, WorkerRecord
 from ..transaction import HISTORY_KEPT, MAX_CRASHES, State
 from .connection import Connection, answering
 from .documents import Document
@@ -57,6 +57,12 @@ class Workers:
             )
             held = self._workers.find({"_id": {"$in": ids}, **_LIVE, **_NOT_LAPSED}, {"_id": 1})
             return frozenset(row["_id"] for row in held)
+
+    def live(self) -> Sequence[LiveWorker]:
+        """As `TransactionQueue.workers` promises."""
+        with answering("list workers"):
+            rows = self._workers.find({**_LIVE, **_NOT_LAPSED}, {"sessions": 0, "ended_at": 0}).sort(["host", "slot"])
+            return [LiveWorker(id=row.pop("_id"), **row) for row in rows]
 
     def end(self, worker: str, casualty: Casualty) -> Rescue:
         """As `TransactionQueue.end` promises."""

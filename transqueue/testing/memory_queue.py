@@ -19,7 +19,7 @@ from typing import Any
 
 from ..clock import Clock, HostClock
 from ..outcome import Verb
-from ..queue import Casualty, Page, Perform, Receipt, Rescue, Settlement, TransactionQueue, WorkerRecord
+from ..queue import Casualty, LiveWorker, Page, Perform, Receipt, Rescue, Settlement, TransactionQueue, WorkerRecord
 from ..transaction import ENDED, Lease, State, Transaction
 from .effects import MemoryEffects, memory_database
 from .memory_transactions import MemoryTransactions
@@ -126,6 +126,10 @@ class MemoryQueue(TransactionQueue):
         with self._lock:
             self._workers.end(worker)
             return self._put_back(worker, casualty)
+
+    def workers(self) -> Sequence[LiveWorker]:
+        with self._lock:
+            return self._workers.live()
 
     def rescue(self) -> Sequence[Rescue]:
         with self._lock:

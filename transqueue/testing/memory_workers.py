@@ -7,14 +7,26 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ..clock import Clock
-from ..queue import WorkerRecord
+from ..queue import LiveWorker, WorkerRecord
 
 
 @dataclass(slots=True)
 class _WorkerLease:
     record: WorkerRecord
+    started_at: datetime
     until: datetime
     ended: bool = False
+
+    def shown(self) -> LiveWorker:
+        record = self.record
+        return LiveWorker(
+            id=record.id,
+            host=record.host,
+            pid=record.pid,
+            slot=record.slot,
+            started_at=self.started_at,
+            until=self.until,
+        )
 
 
 class MemoryWorkers:
@@ -28,7 +40,7 @@ class MemoryWorkers:
         """As `TransactionQueue.begin` promises."""
         if worker.id in self._leases:
             raise RuntimeError(f"a worker's id must be new: {worker.id} has begun before")
-        self._leases[worker.id] = _WorkerLease(worker, self._clock.now() + length)
+        self._leases[worker.id] = _WorkerLease(worker, self._clock.now(), self._clock.now() + length)
 
     def renew(self, workers: Collection[str], length: timedelta) -> frozenset[str]:
         """As `TransactionQueue.renew` promises."""
@@ -36,6 +48,11 @@ class MemoryWorkers:
         for worker in held:
             self._leases[worker].until = self._clock.now() + length
         return held
+
+    def live(self) -> list[LiveWorker]:
+        """As `TransactionQueue.workers` promises."""
+        held = [one for name, one in self._leases.items() if self.is_live(name) and not self._is_lapsed(name)]
+        return sorted((one.shown() for one in held), key=lambda worker: (worker.host, worker.slot))
 
     def end(self, worker: str) -> None:
         """End a lease for good; one that never began is no trouble."""
