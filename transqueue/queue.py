@@ -108,7 +108,7 @@ class Effects(Protocol):
 
     Attributes:
         db: PyMongo's database; what is written through it commits with the settlements, or not at all.
-        writes: how many write commands have been sent in this run of the session.
+        writes: how many write commands of this run of the session have changed anything.
         broken: the database has ended the session (an error in it does, even a caught one).
     """
 

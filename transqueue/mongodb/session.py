@@ -6,6 +6,7 @@ executor knows, and how it knows that a handler which raised had written nothing
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pymongo.errors import PyMongoError
@@ -15,7 +16,7 @@ _WRITES = frozenset({"insert", "update", "delete", "findAndModify", "bulkWrite"}
 
 
 class SessionWatch(CommandListener):
-    """Counts the commands of the multi-document session that this process runs, one at a time."""
+    """Counts what the multi-document session of this process wrote, one session at a time."""
 
     def __init__(self) -> None:
         self.writes = 0
@@ -30,17 +31,23 @@ class SessionWatch(CommandListener):
     def started(self, event: CommandStartedEvent) -> None:
         if event.command.get("autocommit") is False and event.command_name != "commitTransaction":
             self._inside.add(event.request_id)
-            self.writes += event.command_name in _WRITES
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
         if event.request_id in self._inside:
             self._inside.discard(event.request_id)
+            self.writes += event.command_name in _WRITES and _changed(event.reply)
             self.broken |= bool(event.reply.get("writeErrors"))
 
     def failed(self, event: CommandFailedEvent) -> None:
         if event.request_id in self._inside:
             self._inside.discard(event.request_id)
             self.broken = True
+
+
+def _changed(reply: Mapping[str, Any]) -> bool:
+    """Whether a write command matched anything; one that matched nothing has written nothing."""
+    found: Mapping[str, Any] = reply.get("lastErrorObject", reply)
+    return found.get("n", 1) > 0
 
 
 class SessionEffects:
