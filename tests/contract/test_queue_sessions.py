@@ -195,7 +195,7 @@ def test_writes_are_counted_and_reads_are_not(queue, bench):
             lambda: bank.update_one({"_id": "ann"}, {"$inc": {"value": 4}}),
             lambda: list(bank.find()),
             lambda: bank.find_one_and_update({"_id": "ann"}, {"$set": {"open": True}}),
-            lambda: bank.delete_one({"_id": "ann"}),
+            lambda: bank.update_many({}, {"$set": {"open": False}}),
         ):
             act()
             counted.append(effects.writes)
