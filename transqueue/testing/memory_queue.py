@@ -24,7 +24,7 @@ from ..transaction import ENDED, Lease, State, Transaction
 from .effects import MemoryEffects, memory_database
 from .memory_transactions import MemoryTransactions
 from .memory_workers import MemoryWorkers
-from .transitions import STATE_AFTER, accepted, cancelled, crashed, leased, redriven, released, settled
+from .transitions import accepted, cancelled, crashed, leased, redriven, released, settled
 
 LAPSED = Casualty(group=True, reason="its worker's lease lapsed")
 
@@ -201,7 +201,7 @@ class MemoryQueue(TransactionQueue):
         """Whether this settlement was written before: the transaction is as this lease left it."""
         token = _token(settlement.transaction)
         present = self._transactions.get(settlement.transaction.id)
-        if present is None or present.state is not STATE_AFTER[settlement.outcome.verb]:
+        if present is None:
             return False
         if settlement.outcome.verb is Verb.RETRY:
             return bool(present.history) and present.history[-1].get("lease") == token
