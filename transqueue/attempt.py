@@ -20,6 +20,7 @@ from .outcome import Outcome, Reject, RetryLater, Verb
 from .transaction import Transaction
 
 RESULT_BYTES = 16 * 1024
+RESULT_LEVELS = 100  # MongoDB keeps 180, with those of the document around it
 MESSAGE_CHARACTERS = 2_000
 TRACEBACK_CHARACTERS = 8_000
 INT64 = range(-(2**63), 2**63)
@@ -43,7 +44,7 @@ def completed(value: Any, follow_ups: tuple[Transaction, ...] = ()) -> Outcome:
     """The outcome of a handler that returned `value`.
 
     Raises:
-        ResultRefused: it is not JSON, or too big.
+        ResultRefused: it is not JSON, too big, or nested too deeply.
     """
     return Outcome(verb=Verb.COMPLETE, result=None if value is None else _as_json(value), follow_ups=follow_ups)
 
@@ -51,11 +52,14 @@ def completed(value: Any, follow_ups: tuple[Transaction, ...] = ()) -> Outcome:
 def decide(
     error: BaseException, transaction: Transaction, handler: Handler, *, now: datetime, random: Callable[[], float]
 ) -> Outcome:
-    """The outcome of a handler that raised `error`."""
-    if isinstance(error, Reject):
-        return Outcome(verb=Verb.REJECT, error={"type": "Reject", "message": error.reason[:MESSAGE_CHARACTERS]})
-    if isinstance(error, RetryLater):
-        return _later(error, transaction, now)
+    """The outcome of a handler that raised `error`, whatever that is."""
+    try:
+        if isinstance(error, Reject):
+            return Outcome(verb=Verb.REJECT, error={"type": "Reject", "message": _message(error.reason)})
+        if isinstance(error, RetryLater):
+            return _later(error, transaction, now)
+    except Exception as broken:  # a subclass without what its class promises, a time beyond the calendar
+        error = broken
     told = told_error(error)
     if transaction.attempt >= transaction.max_attempts:
         return Outcome(verb=Verb.BURY, error=told)
@@ -68,14 +72,14 @@ def told_error(error: BaseException) -> Mapping[str, str]:
     trace = "".join(traceback.format_exception(error))
     return {
         "type": type(error).__name__,
-        "message": _plain(str(error))[:MESSAGE_CHARACTERS],
+        "message": _message(error),
         "traceback": _plain(trace)[-TRACEBACK_CHARACTERS:],
     }
 
 
 def _later(error: RetryLater, transaction: Transaction, now: datetime) -> Outcome:
     since = transaction.deferred_since or now
-    told = {"type": "RetryLater", "message": error.reason[:MESSAGE_CHARACTERS]}
+    told = {"type": "RetryLater", "message": _message(error.reason)}
     if (now - since).total_seconds() >= error.expires_after_seconds:
         return Outcome(verb=Verb.BURY, error=told, charged=False)
     due_at = now + timedelta(seconds=min(error.after_seconds, error.expires_after_seconds))
@@ -88,10 +92,15 @@ def _as_json(value: Any) -> Any:
         text = json.dumps(value, allow_nan=False, ensure_ascii=False)
         size = len(text.encode())
         back = json.loads(text, parse_int=_int64, object_pairs_hook=_object)
+        levels = _levels(back)
     except (TypeError, ValueError, RecursionError) as error:
         raise ResultRefused(f"the handler's result is not JSON: {error}") from error
     if size > RESULT_BYTES:
         raise ResultRefused(f"the handler's result is {size} bytes of JSON; at most {RESULT_BYTES} are kept")
+    if levels > RESULT_LEVELS:
+        raise ResultRefused(
+            f"the handler's result is nested {levels} levels deep; at most {RESULT_LEVELS} levels are kept"
+        )
     return back
 
 
@@ -107,6 +116,19 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if "\0" in name or name.startswith("$"):
             raise ValueError(f"the key {name!r} cannot be stored")
     return dict(pairs)
+
+
+def _levels(value: Any) -> int:
+    if not isinstance(value, dict | list):
+        return 0
+    return 1 + max(map(_levels, value.values() if isinstance(value, dict) else value), default=0)
+
+
+def _message(said: object) -> str:
+    try:
+        return _plain(str(said))[:MESSAGE_CHARACTERS]
+    except Exception:  # an exception of an author's may fail to say anything
+        return ""
 
 
 def _plain(text: str) -> str:

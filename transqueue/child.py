@@ -13,9 +13,11 @@ from multiprocessing.process import BaseProcess
 from .config import Config
 from .marker import Marker
 from .queue import Casualty
-from .worker import EXIT_BOOT_FAILED, EXIT_TRACK_LOST, Assignment, work
+from .signals import interrupts_held
+from .worker import EXIT_BOOT_FAILED, EXIT_TRACK_LOST, Assignment, alarm_moment, work
 
 TERMINATE_GRACE_SECONDS = 2.0
+LEAVE_SECONDS = 30.0  # for a worker whose handler ended in the grace: to settle, shut down and end
 
 _spawn = multiprocessing.get_context("spawn")
 
@@ -27,14 +29,16 @@ class Child:
         self.worker = uuid.uuid4().hex
         self.slot, self.spawned_at = slot, now
         self.is_ready = False
-        self.alarm_at = float("inf")  # the last moment that was sent to it
+        # When the kernel ends it: the last moment that was sent. Its own first one is no earlier than this.
+        self.alarm_at = alarm_moment(now, config.workers.lease_seconds)
         self._marker = Marker()
         self._overdue: tuple[int, float, float] | None = None  # turn, since when, timeout
         self._stopping = False
         self._link, theirs = _spawn.Pipe()
         assignment = Assignment(config, uri, self.worker, slot, os.getpid(), self._marker, theirs, log_json)
         self.process: BaseProcess = _spawn.Process(target=work, args=(assignment,), name=f"worker-{slot}")
-        self.process.start()
+        with interrupts_held():
+            self.process.start()
         theirs.close()
 
     @property
@@ -71,10 +75,9 @@ class Child:
         mark = self._marker.read()
         if self._overdue:
             turn, since, _ = self._overdue
-            if mark.turn == turn and now - since > TERMINATE_GRACE_SECONDS:
+            if now - since > (TERMINATE_GRACE_SECONDS if mark.turn == turn else LEAVE_SECONDS):
                 self.process.kill()
-            return False
-        if mark.doing == "idle" or now <= mark.deadline:
+        if mark.doing == "idle" or now <= mark.deadline or (self._overdue and self._overdue[0] == mark.turn):
             return False
         self._overdue = (mark.turn, now, mark.timeout_seconds)
         self.process.terminate()
@@ -88,7 +91,7 @@ class Child:
     def casualty(self, now: float) -> Casualty:
         """After its death: what it was doing, and whom to charge."""
         mark = self._marker.read()
-        if self._stopping or self._by_alarm(now) or self.process.exitcode in (0, EXIT_TRACK_LOST):
+        if self._stopping or self._by_alarm(now):
             return Casualty()
         return Casualty(running=mark.id, group=mark.doing == "group", reason=self._reason(mark.turn))
 

@@ -77,6 +77,10 @@ class MongodNotStarted(TransQueueError):
         super().__init__(f"{cause}\n{cure}")
 
 
+class AddressTaken(TransQueueError):
+    """The API cannot listen on its address."""
+
+
 class QueueUnavailable(TransQueueError):
     """The database did not answer in time; the outcome of what was asked is unknown."""
 

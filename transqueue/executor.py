@@ -85,7 +85,7 @@ class Executor:
             entries = bound.call([loaded(member, bound.handler) for member in members], context)
             _refuse_ended(effects)
             outcomes = self._outcomes(list(entries), members, bound.handler)
-            outcomes[0] = replace(outcomes[0], follow_ups=context.follow_ups)
+            outcomes = _with_follow_ups(outcomes, context.follow_ups)
         except BaseException as error:
             _raise_conflict(error, effects)
             outcomes = [self.decide(error, member, bound.handler) for member in members]
@@ -128,6 +128,12 @@ class Executor:
 def is_completion(settlement: Settlement) -> bool:
     """Whether the handler returned, rather than raised."""
     return settlement.outcome.verb is Verb.COMPLETE
+
+
+def _with_follow_ups(outcomes: list[Outcome], follow_ups: tuple[Transaction, ...]) -> list[Outcome]:
+    """A group's follow-ups are written with its first completion."""
+    first = next((at for at, outcome in enumerate(outcomes) if outcome.verb is Verb.COMPLETE), len(outcomes))
+    return [replace(one, follow_ups=follow_ups) if at == first else one for at, one in enumerate(outcomes)]
 
 
 def _refuse_ended(effects: Effects | None) -> None:

@@ -69,6 +69,7 @@ class LeaseKeeper:
                 self._events.emit("queue.unavailable", message=str(error))
                 if self._closing:
                     return
+                self._wake.wait(AGAIN_SECONDS)
 
     def close(self) -> None:
         """End `run` after what is to be put back; when the database is away, without it."""
@@ -121,5 +122,5 @@ class LeaseKeeper:
 
     def _wait_seconds(self) -> float:
         if self._dead:
-            return AGAIN_SECONDS
+            return 0.0
         return max(0.0, min(self._renew_at, self._rescue_at) - self._now())

@@ -17,7 +17,10 @@ from .events import Event, Listener
 # Events that somebody should look at; everything else is told at its quieter level.
 WARNINGS = frozenset(
     {
+        "door.died",
         "lease.lost",
+        "mongod.died",
+        "mongod.not_started",
         "plugin.broken",
         "plugin.missing",
         "queue.unavailable",

@@ -213,12 +213,32 @@ class TransactionQueue(ABC):
 
     @abstractmethod
     def lease(self, worker: str, type: str, *, limit: int, lanes: Sequence[int] | None = None) -> Sequence[Transaction]:
-        """Up to `limit` due transactions of one type for `worker`, running, under one new token.
+        """Up to `limit` due transactions of one type, without ordering key, for `worker`, running, under one new token.
 
         Higher priority first, then the longer due. One that must run alone comes alone. `lanes` narrows the search.
 
         Raises:
             TrackLost: unknown what was leased; the worker must end its lease and start again.
+        """
+
+    @abstractmethod
+    def lease_in_order(
+        self,
+        worker: str,
+        plugin: str,
+        types: Collection[str],
+        *,
+        limit: int,
+        lanes: Sequence[int] | None = None,
+    ) -> Sequence[Transaction]:
+        """As `lease`, for those of one plugin that have an ordering key: in the order they were accepted.
+
+        A key stands still behind its first transaction that cannot go: one that runs, waits for its time, is dead and
+        blocks, or is of another type than `types`. Several of one key may come together: the worker runs them in order,
+        and gives back the later ones when an earlier one is lost, retried, released, or dead and blocking.
+
+        Raises:
+            TrackLost: as `lease`.
         """
 
     @abstractmethod

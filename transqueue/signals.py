@@ -9,6 +9,8 @@ import contextlib
 import select
 import signal
 import socket
+from collections.abc import Generator
+from multiprocessing import resource_tracker
 from types import FrameType
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -60,3 +62,14 @@ class StopFlag:
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._set = True
+
+
+@contextlib.contextmanager
+def interrupts_held() -> Generator[None]:
+    """What is spawned meanwhile never gets the Ctrl-C that a terminal sends to all; this process gets it afterwards."""
+    resource_tracker.ensure_running()  # the first spawn would start it, and let signals through afterwards
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

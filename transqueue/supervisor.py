@@ -25,6 +25,7 @@ from .signals import StopFlag
 BOOT_SECONDS = 60.0
 HEALTHY_SECONDS = 10.0
 BACKOFF_SECONDS = (0.1, 30.0)
+CRASHED_SECONDS = 2.0  # at most, after a worker that was ready: what it ran has been charged, and waits by itself
 TURN_SECONDS = 0.1
 KEEPER_SECONDS = 10.0
 
@@ -165,5 +166,7 @@ class Supervisor:
         lived = self._now() - child.spawned_at
         slot.failures = 0 if child.is_ready and lived > HEALTHY_SECONDS else slot.failures + 1
         first, longest = BACKOFF_SECONDS
-        slot.not_before = self._now() + (min(longest, first * 2 ** (slot.failures - 1)) if slot.failures else 0.0)
+        longest = CRASHED_SECONDS if child.is_ready else longest
+        pause = min(longest, first * 2.0 ** min(slot.failures - 1, 60)) if slot.failures else 0.0
+        slot.not_before = self._now() + pause
         slot.child = None

@@ -13,8 +13,12 @@ from datetime import datetime
 from enum import StrEnum
 from threading import Lock
 from typing import Any
+from zlib import crc32
 
-LANES = 16  # fixed: a key's lane must never change while versions run side by side
+# Fixed: a key's lane must never change while versions run side by side. Keyed transactions have lanes of their own.
+LANES = 16
+FREE_LANES = range(LANES)
+KEYED_LANES = range(LANES, 2 * LANES)
 VERSION = 1  # of the stored document
 MAX_CRASHES = 3
 HISTORY_KEPT = 20
@@ -70,6 +74,8 @@ class Transaction:
         id: 21 digits, unique in Q.
         attempts: attempts charged so far.
         crashes: how many of them ended with the death of their process.
+        ordering_key: those of one plugin that share it are processed in the order accepted, one at a time.
+        after_dead: what it does, once dead, to the later ones of its key: `block` or `skip`.
         alone: it was in a group that died together, so it next runs by itself.
         deferred_since: since when its handler has been raising `RetryLater`.
         history: the last 20 things that happened to it, oldest first.
@@ -87,6 +93,7 @@ class Transaction:
     attempts: int = 0
     crashes: int = 0
     ordering_key: str | None = None
+    after_dead: str = "block"
     lane: int = 0
     lease: Lease | None = None
     ended_by: str | None = None
@@ -107,6 +114,16 @@ class Transaction:
     def effect_key(self, name: str) -> str:
         """A key for one effect outside MongoDB, the same on every attempt: the receiver's idempotency key."""
         return f"{self.id}:{name}"
+
+
+def free_lane(transaction_id: str) -> int:
+    """The lane of a transaction without an ordering key: any will do, spread evenly."""
+    return FREE_LANES[crc32(transaction_id.encode()) % LANES]
+
+
+def keyed_lane(plugin: str, ordering_key: str) -> int:
+    """The lane of an ordering key. Two plugins never share a key."""
+    return KEYED_LANES[crc32(f"{plugin}\0{ordering_key}".encode()) % LANES]
 
 
 class TransactionIds:

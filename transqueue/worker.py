@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection as Link
 from typing import Any, Protocol
 
@@ -30,7 +31,7 @@ from .plugins import HandlerTable, load_plugins
 from .queue import TransactionQueue, WorkerRecord
 from .signals import StopFlag
 from .submission import Admission, read_envelope, read_json, write_json
-from .transaction import LANES, Transaction
+from .transaction import KEYED_LANES, LANES, Transaction
 
 EXIT_STOPPED, EXIT_BOOT_FAILED, EXIT_TRACK_LOST = 0, 70, 75
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, WAIT_GROWTH = 0.005, 0.1, 1.5
@@ -74,11 +75,12 @@ class Worker:
         pace: Pace,
         stop: Waiting,
         events: Events,
+        is_parked: Callable[[str], bool] = lambda _: False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._queue, self._batches, self._bounds = queue, batches, bounds
         self._id, self._lanes, self._pace, self._stop, self._events = id, lanes, pace, stop, events
-        self._monotonic = monotonic
+        self._is_parked, self._monotonic = is_parked, monotonic
         self._families = [type for type in bounds if type.endswith(".*")]
         self._found: tuple[float, list[str]] = (float("-inf"), [])
         self._next = 0
@@ -107,13 +109,22 @@ class Worker:
         types = self._types()
         if not types or not self._queue.due(types):
             return False
-        for step in range(len(types)):
-            at = (self._next + step) % len(types)
-            if leased := self._lease(types[at]):
+        sources = self._sources(types)
+        for step in range(len(sources)):
+            at = (self._next + step) % len(sources)
+            if leased := sources[at]():
                 self._next = at + 1
-                self._batches.work_off(self._bound(types[at]), leased, stopping=self._stop.is_set)
+                self._batches.work_off(self._bound, leased, stopping=self._stop.is_set)
                 return True
         return False
+
+    def _sources(self, types: Sequence[str]) -> list[Callable[[], Sequence[Transaction]]]:
+        """What leases: each type by itself, and each plugin's types together where keys order them."""
+        of_plugins: dict[str, list[str]] = {}
+        for type in types:
+            of_plugins.setdefault(self._bound(type).handler.plugin, []).append(type)
+        ordered = [partial(self._lease_in_order, plugin, types) for plugin, types in of_plugins.items()]
+        return [*(partial(self._lease, type) for type in types), *ordered]
 
     def _lease(self, type: str) -> Sequence[Transaction]:
         """From this worker's own lanes first, so that workers keep out of each other's way."""
@@ -121,16 +132,23 @@ class Worker:
         own = self._queue.lease(self._id, type, limit=limit, lanes=self._lanes)
         return own or self._queue.lease(self._id, type, limit=limit)
 
+    def _lease_in_order(self, plugin: str, types: Sequence[str]) -> Sequence[Transaction]:
+        limit = min(self._pace.limit(type) for type in types)
+        own = [KEYED_LANES[lane] for lane in self._lanes]
+        lanes = [*own, *(lane for lane in KEYED_LANES if lane not in own)]
+        return self._queue.lease_in_order(self._id, plugin, types, limit=limit, lanes=lanes)
+
     def _types(self) -> list[str]:
         exact = [type for type in self._bounds if not type.endswith(".*")]
         return exact + (self._of_families(exact) if self._families else [])
 
     def _of_families(self, exact: Sequence[str]) -> list[str]:
-        """The types in the queue that only a family claims."""
+        """The types in the queue that only a family claims; one whose own claim is parked waits for that."""
         looked, found = self._found
         if self._monotonic() - looked > FAMILY_SECONDS:
             prefixes = [family.removesuffix("*") for family in self._families]
-            found = sorted({type for prefix in prefixes for type in self._queue.queued_types(prefix)} - set(exact))
+            queued = {type for prefix in prefixes for type in self._queue.queued_types(prefix)} - set(exact)
+            found = sorted(type for type in queued if not self._is_parked(type))
             self._found = (self._monotonic(), found)
         return found
 
@@ -158,12 +176,18 @@ def bind(table: HandlerTable, events: Events) -> dict[str, Bound]:
     return bounds
 
 
+def is_parked(table: HandlerTable, bounds: Mapping[str, Bound], type: str) -> bool:
+    """Whether the claim that a type falls under has no handler that works here."""
+    handler = table.resolve(type)
+    return handler is None or handler.type not in bounds
+
+
 def follow_ups(admission: Admission) -> NewTransaction:
     """What makes follow-ups: read as strictly as if they came through the door."""
 
     def new(type: str, data: Mapping[str, Any], options: Mapping[str, Any]) -> Transaction:
         sent = {"type": type, "data": data} | ({"options": options} if options else {})
-        return admission.admit(read_envelope(read_json(write_json(sent).encode())))
+        return admission.admit(read_envelope(read_json(write_json(sent, nan_as_null=False).encode())))
 
     return new
 
@@ -176,9 +200,10 @@ def work(assignment: Assignment) -> None:
     logs.configure(as_json=assignment.log_json)
     events = Events(logs.listener(role="worker", worker=assignment.worker[:8], slot=assignment.slot))
     try:
-        table = load_plugins(assignment.config, events=events)
+        queue = connect(assignment.uri, assignment.config.mongodb.database)
+        table = load_plugins(assignment.config, events=events, known_types=queue.catalog.known_types())
         table.startup("worker")
-        worker, queue = _assemble(assignment, table, stop, events)
+        worker = _assemble(assignment, queue, table, stop, events)
         _begin(assignment, queue, alarm)
     except TransQueueError as error:
         events.emit("worker.boot_failed", message=str(error))
@@ -187,27 +212,28 @@ def work(assignment: Assignment) -> None:
         worker.run()
     except TrackLost as error:
         events.emit("worker.track_lost", message=str(error))
+        assignment.marker.idle()  # it is the database's doing, so nothing is charged for it
         sys.exit(EXIT_TRACK_LOST)
     table.shutdown("worker")
     queue.close()
 
 
-def _assemble(assignment: Assignment, table: HandlerTable, stop: StopFlag, events: Events) -> tuple[Worker, Any]:
+def _assemble(assignment: Assignment, queue: Any, table: HandlerTable, stop: StopFlag, events: Events) -> Worker:
     config, pace = assignment.config, Pace()
-    queue = connect(assignment.uri, config.mongodb.database)
     admission = Admission(table=table, default_type=config.default_type, clock=queue.clock, events=events)
     executor = Executor(clock=queue.clock, marker=assignment.marker, new_transaction=follow_ups(admission))
-    worker = Worker(
+    bounds = bind(table, events)
+    return Worker(
         queue,
         Batches(queue, executor, events=events, pace=pace),
-        bind(table, events),
+        bounds,
         id=assignment.worker,
         lanes=lanes_of(assignment.slot, config.workers.processes),
         pace=pace,
         stop=stop,
         events=events,
+        is_parked=partial(is_parked, table, bounds),
     )
-    return worker, queue
 
 
 def _begin(assignment: Assignment, queue: Any, alarm: LeaseAlarm) -> None:

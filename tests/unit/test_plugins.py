@@ -215,12 +215,6 @@ BROKEN = [
         "ValueError: it claims 'greet' twice",
     ),
     (
-        "an ordering key, which this version does not keep",
-        GREET.replace('"greet",', '"greet", ordering_key="name",'),
-        "handlers",
-        "ValueError: 'greet' declares an ordering_key, and this version keeps no order per key",
-    ),
-    (
         "a mark below another decorator",
         """
         from functools import wraps

@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
-from zlib import crc32
 
 import pytest
 from marshmallow import Schema, fields, pre_load, validate
@@ -17,7 +16,7 @@ from transqueue.errors import SubmissionRefused
 from transqueue.events import Event, Events
 from transqueue.submission import Admission, Envelope, read_envelope
 from transqueue.testing import SettableClock
-from transqueue.transaction import LANES, Stamp, State, TransactionIds
+from transqueue.transaction import Stamp, State, TransactionIds, free_lane, keyed_lane
 
 
 class Deposit(Schema):
@@ -101,7 +100,7 @@ def test_a_classic_body_becomes_a_queued_transaction_of_the_default_type(admissi
     assert (transaction.max_attempts, transaction.priority, transaction.submitter) == (5, 0, "local")
     assert transaction.plugin == Stamp("ledger", "1.2")
     assert transaction.id == f"{round(clock.now().timestamp() * 1000)}00000007"
-    assert transaction.lane == crc32(transaction.id.encode()) % LANES
+    assert transaction.lane == free_lane(transaction.id)
     assert transaction.idempotency is None
 
 
@@ -205,7 +204,7 @@ KEYED = replace(BASE, schema=None, ordering_key="account.id")
 def test_a_keyed_transaction_goes_to_the_lane_of_its_key(admission: Any) -> None:
     transaction = admission(KEYED).admit(typed({"account": {"id": "a-1"}}))
     assert transaction.ordering_key == "a-1"
-    assert transaction.lane == crc32(b"a-1") % LANES
+    assert transaction.lane == keyed_lane("ledger", "a-1")
 
 
 def test_an_ordering_key_may_be_a_function_of_the_data(admission: Any) -> None:

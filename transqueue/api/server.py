@@ -20,7 +20,7 @@ from granian.log import LogLevels
 from granian.server.mp import MPServer
 
 from .. import lifeline
-from ..errors import TransQueueError
+from ..errors import AddressTaken, TransQueueError
 from .gate import CONNECTIONS, Gate
 
 HEADER_SECONDS = 10  # for a request's headers to arrive, and for an idle connection to send the next ones
@@ -41,9 +41,10 @@ def serve(host: str, port: int, threads: int, loader: Loader) -> None:
         loader: a picklable callable; it is called once, in the process that answers requests.
 
     Raises:
-        TransQueueError: the address cannot be listened on, or the serving process ended by itself.
+        AddressTaken: the address cannot be listened on.
+        TransQueueError: the serving process ended by itself.
     """
-    _check_free(host, port)
+    check_free(host, port)
     multiprocessing.set_start_method("spawn", force=True)
     server = _server(host, port)
     try:
@@ -51,6 +52,22 @@ def serve(host: str, port: int, threads: int, loader: Loader) -> None:
     except SystemExit as error:
         if not server.interrupt_signal:  # a Ctrl-C that reaches both processes at once is no failure
             raise TransQueueError("The process that answers requests ended by itself; see its last words.") from error
+
+
+def check_free(host: str, port: int) -> None:
+    """The server shares its port with others of its kind, so a second door would silently take half the requests.
+
+    Raises:
+        AddressTaken: the address cannot be listened on, and why.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        cure = "Stop what listens there, or set api.port (or api.host) in config.yaml."
+        raise AddressTaken(f"Cannot listen on {host}:{port}: {error.strerror}. {cure}") from error
 
 
 def load(loader: Loader, threads: int, front: int) -> Gate:
@@ -78,15 +95,3 @@ def _server(host: str, port: int) -> MPServer:
         log_dictconfig=_LOG,
         workers_kill_timeout=STOP_SECONDS,
     )
-
-
-def _check_free(host: str, port: int) -> None:
-    """The server shares its port with others of its kind, so a second door would silently take half the requests."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        cure = "Stop what listens there, or set api.port (or api.host) in config.yaml."
-        raise TransQueueError(f"Cannot listen on {host}:{port}: {error.strerror}. {cure}") from error

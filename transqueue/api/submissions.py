@@ -142,7 +142,8 @@ def _result(judged: _Judged, receipts: Iterator[Receipt]) -> dict[str, Any]:
     receipt = next(receipts)
     if receipt.key_reused:
         return refusal_body(_key_reused())
-    return accepted_body(judged.envelope, receipt.transaction.type, receipt.transaction.id)
+    accepted = accepted_body(judged.envelope, receipt.transaction.type, receipt.transaction.id)
+    return accepted | {"replayed": True} if receipt.replayed else accepted
 
 
 def _key_reused() -> SubmissionRefused:

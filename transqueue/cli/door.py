@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 from functools import partial
 
 import click
@@ -15,6 +14,7 @@ from ..config import Config
 from ..errors import TransQueueError
 from ..events import Events
 from ..lifeline import boot_time, die_with_parent
+from ..signals import interrupts_held
 
 STOP_SECONDS = 8.0
 AGAIN_SECONDS = 2.0
@@ -50,13 +50,13 @@ class Door:
 
     def _start(self) -> multiprocessing.context.SpawnProcess:
         process = _spawn.Process(target=_serve, args=self._arguments, name="door")
-        process.start()
+        with interrupts_held():
+            process.start()
         return process
 
 
 def _serve(config: Config, uri: str, log_json: bool, parent: int) -> None:
     die_with_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent decides
     try:
         serve(config.api.host, config.api.port, config.api.threads, partial(load_app, config, uri, log_json=log_json))
     except TransQueueError as error:

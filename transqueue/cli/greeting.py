@@ -15,6 +15,7 @@ from urllib3.exceptions import HTTPError
 from .. import __version__
 from ..config import Config
 from ..plugins import PluginState
+from .setup import api_url
 
 READY_SECONDS = 30.0
 LOOK_AGAIN_SECONDS = 0.02
@@ -30,9 +31,9 @@ class Stopping(Protocol):
 class Greeting:
     """Greets once, in a thread of its own, so that the supervisor keeps watching meanwhile."""
 
-    def __init__(self, config: Config, uri: str, states: Sequence[PluginState], stop: Stopping) -> None:
-        self._config, self._uri, self._states, self._stop = config, uri, states, stop
-        self._url = f"http://{config.api.host}:{config.api.port}"
+    def __init__(self, config: Config, states: Sequence[PluginState], stop: Stopping) -> None:
+        self._config, self._states, self._stop = config, states, stop
+        self._url = api_url(config)
         self._http = urllib3.PoolManager(timeout=35.0, retries=False)
 
     def start(self) -> None:
@@ -40,29 +41,34 @@ class Greeting:
         threading.Thread(target=self._greet, name="greeting", daemon=True).start()
 
     def _greet(self) -> None:
-        if self._wait_for_door():
-            lines = [*self._where(), *self._first_deposit(), *self._try()]
+        trouble = self._wait_for_door()
+        if self._stop.is_set():
+            return
+        if trouble:
+            click.echo("\n".join([trouble, *self._where("is up, but not ready. Ctrl-C ends everything.")]))
+        else:
+            lines = [*self._where("is ready. Ctrl-C ends everything."), *self._first_deposit(), *self._try()]
             click.echo("\n".join(["", *lines, ""]))
 
-    def _wait_for_door(self) -> bool:
+    def _wait_for_door(self) -> str:
+        """Nothing as soon as it takes submissions, else what keeps it from that."""
         limit = time.monotonic() + READY_SECONDS
-        while not self._stop.is_set() and time.monotonic() < limit:
-            if self._get("/readyz")[0] == 200:
-                return True
-            time.sleep(LOOK_AGAIN_SECONDS)
-        if not self._stop.is_set():
+        while True:
             status, body = self._get("/readyz")
-            click.echo(f"The door is not ready after {READY_SECONDS:g} s: {body.get('message', status)}", err=True)
-        return False
+            if status == 200 or self._stop.is_set():
+                return ""
+            if time.monotonic() >= limit or "default_type" in body.get("errors", {}):  # that will not change by itself
+                return str(body.get("message", f"The API does not answer after {READY_SECONDS:g} s."))
+            time.sleep(LOOK_AGAIN_SECONDS)
 
-    def _where(self) -> list[str]:
+    def _where(self, state: str) -> list[str]:
         private = not self._config.mongodb.uri
         where = "private, in " + str(self._config.data_dir) if private else self._config.mongodb.uri_shown
         notes = ["  (not for production: for that, set mongodb.uri to a replica set)"] if private else []
         working = [state.name for state in self._states if state.state == "ok"]
         others = [f"{state.name} ({state.state})" for state in self._states if state.state in ("broken", "missing")]
         return [
-            f"TransQueue {__version__} is ready. Ctrl-C ends everything.",
+            f"TransQueue {__version__} {state}",
             f"  API       {self._url}/api/data/",
             f"  workers   {self._config.workers.processes}",
             f"  plugins   {', '.join([*working, *others]) or 'none: list some in config.yaml'}",

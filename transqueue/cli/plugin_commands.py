@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import click
 
 from ..plugins import plugin_cli
@@ -19,7 +21,7 @@ class PluginCommand:
         """PyMongo's database, reads and writes on a majority."""
         return self._setup.queue.database
 
-    def fail(self, message: str) -> None:
+    def fail(self, message: str) -> NoReturn:
         """The answer is no: say so and exit with 1."""
         fail(message, NO)
 

@@ -7,14 +7,13 @@ import json
 from collections.abc import Sequence
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from ..plugins import PluginState
 from .probe import Probe
-from .setup import Setup
+from .screen import plain, print_table
+from .setup import NO, Setup
 
-_COLOURS = {"ok": "green", "disabled": "dim", "missing": "red", "broken": "red"}
+COLOURS = {"ok": "green", "missing": "red", "broken": "red"}
 
 
 @click.group(invoke_without_command=True)
@@ -35,26 +34,22 @@ def list_(setup: Setup, *, as_json: bool) -> None:
 
 
 def _list(setup: Setup, *, as_json: bool) -> None:
-    states = Probe(setup.config).states()
+    with Probe(setup.config) as probe:
+        states = probe.states()
     if as_json:
         click.echo(json.dumps({"plugins": [dataclasses.asdict(state) for state in states]}))
     else:
         _print(states)
     if any(state.state in ("broken", "missing") for state in states):
-        raise SystemExit(1)
+        raise SystemExit(NO)
 
 
 def _print(states: Sequence[PluginState]) -> None:
-    table = Table("plugin", "state", "types", "distribution", box=None, pad_edge=False)
-    for state in states:
-        colour = _COLOURS[state.state]
-        table.add_row(
-            state.name,
-            f"[{colour}]{state.state}[/]",
-            ", ".join(state.types),
-            f"{state.distribution} {state.version}".strip(),
-        )
-    Console(soft_wrap=True).print(table)
+    print_table(("plugin", "state", "distribution", "types"), map(_row, states), COLOURS)
     for state in states:
         if state.reason:
-            click.echo(f"{state.name}: {state.phase}: {state.reason}. {state.cure}", err=True)
+            click.echo(plain(f"{state.name}: {state.phase}: {state.reason}. {state.cure}"), err=True)
+
+
+def _row(state: PluginState) -> tuple[str, ...]:
+    return state.name, state.state, f"{state.distribution} {state.version}".strip(), ", ".join(state.types)

@@ -8,55 +8,100 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection as Link
+from types import TracebackType
+from typing import Any, Self
 
 from ..config import Config
-from ..errors import TransQueueError
+from ..errors import PluginBroken, TransQueueError
 from ..events import Events
 from ..lifeline import die_with_parent
-from ..plugins import PluginState, load_plugins
+from ..plugins import PluginState, load_one, load_plugins, transaction_module
+from ..plugins.enabled import enabled
+from ..plugins.isolation import switch_off
+from ..signals import interrupts_held
 
+LIMIT = "TRANSQUEUE_PROBE_SECONDS"  # how long loading one plugin may take
 LIMIT_SECONDS = 30.0
 
 _spawn = multiprocessing.get_context("spawn")
 
 
 class Probe:
-    """One look at the enabled plugins; it runs while the caller does something else."""
+    """One look at the enabled plugins; it runs while the caller does something else. Use it in a `with`."""
 
     def __init__(self, config: Config) -> None:
+        self._limit = _limit_seconds()
         self._link, theirs = _spawn.Pipe(duplex=False)
         self._process = _spawn.Process(target=_look, args=(config, theirs, os.getpid()), name="probe")
-        self._process.start()
+        with interrupts_held():
+            self._process.start()
         theirs.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
 
     def states(self) -> Sequence[PluginState]:
         """The state of each plugin.
 
         Raises:
-            TransQueueError: the configuration refuses the start (two claims of one type, say), or the look failed.
+            PluginBroken: one hangs, or ends the process that loads it.
+            TransQueueError: the configuration refuses the start (two claims of one type, say).
         """
-        try:
-            told = self._link.recv() if self._link.poll(LIMIT_SECONDS) else None
-        except EOFError:
-            told = None
-        self._process.kill()
-        self._process.join()
-        if told is None:
-            code = self._process.exitcode
-            raise TransQueueError(
-                f"loading the enabled plugins did not end well in a process of its own (exit code {code}): one of "
-                "them hangs, exits or crashes when it is imported. Disable them one by one to find it"
-            )
+        name = ""
+        while isinstance(told := self._told(name), str):
+            name = told
         if isinstance(told, BaseException):
             raise told
         states: Sequence[PluginState] = told
         return states
 
+    def _told(self, name: str) -> Any:
+        """What comes next: the plugin that is being loaded now, or at last all states, or why there are none."""
+        if not self._link.poll(self._limit):
+            raise _stuck(name, f"loading it takes longer than {self._limit:g} s")
+        try:
+            return self._link.recv()
+        except EOFError:
+            self._process.join(self._limit)
+            raise _stuck(name, f"loading it ends the process that does so (exit code {self._end()})") from None
+
+    def _end(self) -> int | None:
+        self._process.kill()
+        self._process.join()
+        return self._process.exitcode
+
+
+def _stuck(name: str, reason: str) -> TransQueueError:
+    if not name:
+        return TransQueueError(f"the plugins could not be looked at: {reason}")
+    if name == transaction_module.NAME:
+        return PluginBroken(name, "import", reason, transaction_module.CURE)
+    return PluginBroken(name, "import", reason, f"Correct it, or switch it off: {switch_off(name)}")
+
+
+def _limit_seconds() -> float:
+    given = os.environ.get(LIMIT, "")
+    try:
+        return float(given) if given else LIMIT_SECONDS
+    except ValueError:
+        raise TransQueueError(f"{LIMIT} must be a number of seconds, not {given!r}") from None
+
 
 def _look(config: Config, link: Link, parent: int) -> None:
     die_with_parent(parent)
     try:
+        for name in enabled(config):
+            link.send(name)
+            if name != transaction_module.NAME:  # it comes last, so the loading below is its own
+                with suppress(PluginBroken):
+                    load_one(name, config)
         link.send(list(load_plugins(config, events=Events()).states()))
     except TransQueueError as error:
         link.send(error)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
-from datetime import datetime
-from decimal import Decimal
+import sys
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from ..submission import write_json
 from ..transaction import State, Transaction
+from .screen import plain, print_table, told_time
 from .setup import NO, Setup, fail
 
-_COLOURS = {State.DONE: "green", State.DEAD: "red", State.REJECTED: "yellow", State.RUNNING: "cyan"}
+PAGE = 200
+DATA_SHOWN = 60  # on a terminal
+COLOURS: Mapping[str, str] = {
+    State.DONE: "green",
+    State.DEAD: "red",
+    State.REJECTED: "yellow",
+    State.RUNNING: "cyan",
+}
 
 
 @click.command()
@@ -29,16 +34,10 @@ def show(setup: Setup, transaction_id: str, *, as_json: bool) -> None:
     transaction = setup.queue.get(transaction_id)
     if transaction is None:
         fail(f"No transaction {transaction_id}.", NO)
-        return
-    facts = _facts(transaction)
-    if as_json:
-        click.echo(write_json(facts))
-        return
-    table = Table(show_header=False, box=None, pad_edge=False)
-    for name, value in facts.items():
-        if value not in (None, [], ""):
-            table.add_row(name, _text(value))
-    Console(soft_wrap=True, markup=False).print(table)
+    elif as_json:
+        click.echo(write_json(dataclasses.asdict(transaction)))
+    else:
+        _show(transaction)
 
 
 @click.command()
@@ -52,18 +51,9 @@ def ls(setup: Setup, *, state: str | None, type: str | None, limit: int, as_json
     found = _transactions(setup, State(state) if state else None, type, limit)
     if as_json:
         for transaction in found:
-            click.echo(write_json(_facts(transaction)))
-        return
-    table = Table("id", "type", "state", "attempts", "created", "data", box=None, pad_edge=False)
-    for one in found:
-        colour = _COLOURS.get(one.state, "default")
-        created = f"{one.created_at:%Y-%m-%d %H:%M:%S}"
-        data = write_json(one.data)
-        short = data if len(data) <= 60 else data[:59] + "…"
-        table.add_row(
-            one.id, one.type, f"[{colour}]{one.state}[/]", str(one.attempts), created, short.replace("[", r"\[")
-        )
-    Console(soft_wrap=True).print(table)
+            click.echo(write_json(dataclasses.asdict(transaction)))
+    else:
+        print_table(("id", "type", "state", "attempts", "created (UTC)", "data"), map(_row, found), COLOURS)
 
 
 @click.command()
@@ -75,16 +65,14 @@ def stats(setup: Setup, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(counts))
         return
-    table = Table("type", *(str(state) for state in State), box=None, pad_edge=False)
-    for type, by_state in sorted(counts.items()):
-        table.add_row(type, *(str(by_state.get(state, 0)) for state in State))
-    Console(soft_wrap=True, markup=False).print(table)
+    rows = [[type, *(str(found.get(state, 0)) for state in State)] for type, found in sorted(counts.items())]
+    print_table(("type", *State), rows)
 
 
 def _transactions(setup: Setup, state: State | None, type: str | None, limit: int) -> Iterator[Transaction]:
     after: str | None = None
     while limit > 0:
-        page = setup.queue.page(state=state, type=type, after=after, limit=min(limit, 200))
+        page = setup.queue.page(state=state, type=type, after=after, limit=min(limit, PAGE))
         yield from page.transactions
         limit -= len(page.transactions)
         after = page.next
@@ -92,20 +80,50 @@ def _transactions(setup: Setup, state: State | None, type: str | None, limit: in
             return
 
 
-def _facts(transaction: Transaction) -> dict[str, Any]:
-    facts: dict[str, Any] = _shown(dataclasses.asdict(transaction))
-    return facts
+def _row(one: Transaction) -> tuple[str, ...]:
+    data = write_json(one.data)
+    if sys.stdout.isatty() and len(data) > DATA_SHOWN:
+        data = f"{data[: DATA_SHOWN - 1]}…"
+    return one.id, one.type, one.state, str(one.attempts), f"{one.created_at:%Y-%m-%d %H:%M:%S}", data
 
 
-def _shown(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    if isinstance(value, dict):
-        return {name: _shown(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_shown(item) for item in value]
-    return value
+def _show(one: Transaction) -> None:
+    for name, value in _facts(one):
+        if value:
+            click.echo(
+                f"{name:<13} {click.style(plain(value), fg=COLOURS.get(one.state) if name == 'state' else None)}"
+            )
+    if one.history:
+        click.echo("history")
+        print_table(("  at", "state", "attempt", "worker", "error"), map(_entry, one.history), COLOURS)
+    for line in str((one.error or {}).get("traceback", "")).splitlines():
+        click.echo(f"  {plain(line)}")
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else write_json(value) if not isinstance(value, Decimal) else str(value)
+def _facts(one: Transaction) -> Iterator[tuple[str, str]]:
+    yield "transaction", one.id
+    yield "type", one.type + (f" (accepted for {one.plugin.name} {one.plugin.version})" if one.plugin else "")
+    yield "state", one.state
+    yield "data", write_json(one.data)
+    yield "result", "" if one.result is None else write_json(one.result)
+    yield "error", _error(one.error)
+    crashes = f", {one.crashes} of them crashes" if one.crashes else ""
+    yield "attempts", f"{one.attempts} of {one.max_attempts}{crashes}"
+    yield "created", told_time(one.created_at)
+    yield "due", "" if one.finished_at else told_time(one.due_at)
+    yield "finished", told_time(one.finished_at) if one.finished_at else ""
+    yield "priority", str(one.priority or "")
+    yield "ordering key", one.ordering_key or ""
+    yield "submitter", one.submitter
+    yield "submitted as", one.idempotency.key if one.idempotency else ""
+    yield "worker", one.lease.worker if one.lease else ""
+
+
+def _entry(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    told = _error(entry.get("error"))
+    attempt, worker = str(entry.get("attempt", "")), str(entry.get("worker", ""))[:8]
+    return f"  {told_time(entry['at'])}", str(entry["state"]), attempt, worker, told
+
+
+def _error(error: Mapping[str, Any] | None) -> str:
+    return f"{error.get('type')}: {error.get('message')}" if error else ""

@@ -12,7 +12,7 @@ from ..events import Events
 from ..signals import StopFlag
 from ..supervisor import Supervisor
 from .probe import Probe
-from .setup import Setup
+from .setup import Setup, api_url
 
 
 @click.command()
@@ -20,11 +20,14 @@ from .setup import Setup
 def api(setup: Setup) -> None:
     """Serve the API of this host, until Ctrl-C."""
     from ..api.loader import load_app  # noqa: PLC0415  (only this command needs Flask)
-    from ..api.server import serve  # noqa: PLC0415
+    from ..api.server import check_free, serve  # noqa: PLC0415
 
     config, uri, log_json = setup.config, setup.uri, not sys.stderr.isatty()
-    Probe(config).states()
-    click.echo(f"API on http://{config.api.host}:{config.api.port}, database {config.mongodb.database}")
+    check_free(config.api.host, config.api.port)
+    with Probe(config) as probe:
+        setup.queue.close()  # it was well a moment ago: refusals come from here, with their exit codes
+        probe.states()
+    click.echo(f"API on {api_url(config)}/api/data/, database {config.mongodb.database}; Ctrl-C ends it")
     serve(config.api.host, config.api.port, config.api.threads, partial(load_app, config, uri, log_json=log_json))
 
 
@@ -36,9 +39,12 @@ def work(setup: Setup) -> None:
     config, uri = setup.config, setup.uri
     logs.configure(as_json=log_json)
     events = Events(logs.listener(role="supervisor"))
-    Probe(config).states()
-    supervisor = Supervisor(config, uri, setup.queue, events=events, log_json=log_json)
+    with Probe(config) as probe:
+        queue = setup.queue
+        probe.states()
+    supervisor = Supervisor(config, uri, queue, events=events, log_json=log_json)
     click.echo(
         f"{config.workers.processes} workers, database {config.mongodb.database}; Ctrl-C ends them in good order"
     )
     supervisor.run(stop)
+    queue.close()

@@ -8,11 +8,13 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
 from ..config import Config, find_config, read_config
 from ..errors import (
+    AddressTaken,
     ClaimConflict,
     ConfigInvalid,
     MongodNotStarted,
@@ -22,6 +24,7 @@ from ..errors import (
     TransQueueError,
 )
 from ..mongodb import MongoQueue, connect
+from ..mongodb.connection import answering
 from ..mongodb.embedded import attach
 
 NO, WRONG, COULD_NOT_ASK = 1, 2, 3
@@ -30,10 +33,17 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (ClaimConflict, WRONG),
     (TopologyRefused, WRONG),
     (PluginBroken, WRONG),
+    (AddressTaken, COULD_NOT_ASK),
     (MongodNotStarted, COULD_NOT_ASK),
     (QueueUnavailable, COULD_NOT_ASK),
     (TransQueueError, NO),
 )
+
+
+def api_url(config: Config) -> str:
+    """Where the configured API is."""
+    host = f"[{config.api.host}]" if ":" in config.api.host else config.api.host
+    return f"http://{host}:{config.api.port}"
 
 
 class Setup:
@@ -81,7 +91,8 @@ class Setup:
 def explained() -> Generator[None]:
     """End with a sentence and an exit code instead of a traceback, for troubles that have a name."""
     try:
-        yield
+        with answering("ask the database"):  # a plugin's command speaks PyMongo itself
+            yield
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -90,7 +101,7 @@ def explained() -> Generator[None]:
         sys.exit(next(code for kind, code in _CODES if isinstance(error, kind)))
 
 
-def fail(message: str, code: int = NO) -> None:
+def fail(message: str, code: int = NO) -> NoReturn:
     """End the command with a message on stderr."""
     click.echo(message, err=True)
     sys.exit(code)

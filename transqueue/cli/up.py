@@ -13,9 +13,11 @@ from contextlib import contextmanager
 import click
 
 from .. import logs
+from ..api.server import check_free
 from ..config import Config
 from ..errors import MongodNotStarted
 from ..events import Events
+from ..lifeline import boot_time
 from ..mongodb import connect
 from ..mongodb.embedded import PrivateMongod
 from ..signals import StopFlag
@@ -24,6 +26,8 @@ from .door import Door
 from .greeting import Greeting
 from .probe import Probe
 from .setup import Setup
+
+AGAIN_SECONDS = 2.0
 
 
 @click.command()
@@ -35,10 +39,10 @@ def up(setup: Setup) -> None:
     logs.configure(as_json=not on_terminal, level="WARNING" if on_terminal else "INFO")
     events = Events(logs.listener(role="supervisor"))
     click.echo(f"Starting TransQueue with {setup.path} ...")
-    probe = Probe(config)
-    with _database(config, events) as (uri, beside):
-        greeting = Greeting(config, uri, probe.states(), stop)
+    with Probe(config) as probe, _database(config, events) as (uri, beside):
+        check_free(config.api.host, config.api.port)
         queue = connect(uri, config.mongodb.database)
+        greeting = Greeting(config, probe.states(), stop)
         door = Door(config, uri, events=events, log_json=not on_terminal)
         supervisor = Supervisor(config, uri, queue, events=events, log_json=not on_terminal, on_ready=greeting.start)
         supervisor.run(stop, beside=[door, *beside])
@@ -64,14 +68,18 @@ class _Mongod:
 
     def __init__(self, mongod: PrivateMongod, events: Events) -> None:
         self._mongod, self._events = mongod, events
+        self._not_before = 0.0
 
     def watch(self) -> None:
-        if self._mongod.pid is None:
-            self._events.emit("mongod.died")
-            try:
-                self._mongod.start()
-            except MongodNotStarted as error:
-                self._events.emit("mongod.not_started", message=str(error))
+        """Start it again at once; when that fails, again a moment later."""
+        if self._mongod.pid is not None or boot_time() < self._not_before:
+            return
+        self._events.emit("mongod.died")
+        try:
+            self._mongod.start()
+        except MongodNotStarted as error:
+            self._events.emit("mongod.not_started", message=str(error))
+            self._not_before = boot_time() + AGAIN_SECONDS
 
     def close(self) -> None:
         """It is stopped last, when the workers have drained."""

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC
+from functools import cached_property
 from typing import Any, TypeVar
 
 import pymongo
 from pymongo import ASCENDING, DESCENDING, IndexModel, MongoClient
+from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError
+from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError, WriteConcernError
 from pymongo.monitoring import (
     ServerHeartbeatFailedEvent,
     ServerHeartbeatListener,
@@ -50,6 +52,9 @@ DUE_INDEX = [
     ("_id", ASCENDING),
     ("alone", ASCENDING),
 ]
+# The keyed ones that have not left their key: by lane, without those set aside, and by key, with them.
+FRONT_INDEX = [("ordered", ASCENDING), ("plugin.name", ASCENDING), ("lane", ASCENDING), ("accepted", ASCENDING)]
+ORDER_INDEX = [("plugin.name", ASCENDING), ("ordering_key", ASCENDING), ("accepted", ASCENDING)]
 KEY_INDEX = [("submitter", ASCENDING), ("idempotency.key", ASCENDING)]
 
 
@@ -81,6 +86,8 @@ class Connection:
         self.database: Database[Document] = self.client[database]
         self.q: Collection[Document] = self.database["Q"]
         self.workers: Collection[Document] = self.database["Workers"]
+        self.lanes: Collection[Document] = self.database["Lanes"]
+        self.keys: Collection[Document] = self.database["Keys"]
         # Inside a session the concerns are the session's own; PyMongo would send the client's with a bound one.
         self.in_session = self.database.with_options(write_concern=WriteConcern(), read_concern=ReadConcern())
 
@@ -105,11 +112,40 @@ class Connection:
                         unique=True,
                         partialFilterExpression={"idempotency.key": {"$exists": True}},
                     ),
+                    IndexModel(FRONT_INDEX, name="front", partialFilterExpression={"ordered": True}),
+                    IndexModel(ORDER_INDEX, name="order", partialFilterExpression={"ordered": {"$exists": True}}),
                 ]
             )
+            self.keys.create_indexes([IndexModel([("lane", ASCENDING), ("look_at", ASCENDING)], name="look")])
             self.workers.create_indexes(
                 [IndexModel([("ended_at", ASCENDING)], name="old", expireAfterSeconds=KEEP_WORKERS_SECONDS)]
             )
+
+    @cached_property
+    def session(self) -> ClientSession:
+        """The one session of this process, so that its supervisor knows what to kill."""
+        return self.client.start_session(causal_consistency=False)
+
+    def transact(self, run: Callable[[ClientSession], Answer], *, timeout_seconds: float) -> Answer:
+        """Run something in the session and commit it; `run` is called again when the database asks for it.
+
+        Raises:
+            PyMongoError: not committed, unless `may_be_committed`.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        try:
+            with pymongo.timeout(timeout_seconds):
+                return self.session.with_transaction(
+                    run, read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority", j=True)
+                )
+        finally:
+            if time.monotonic() >= deadline:
+                self._unlock()
+
+    def _unlock(self) -> None:
+        """End the session on the server: past the deadline PyMongo sends no abort, and what it wrote stays locked."""
+        with suppress(PyMongoError), pymongo.timeout(CALL_SECONDS):
+            self.client.admin.command("killSessions", [self.session.session_id])
 
     def insist(self, write: Callable[[], Answer]) -> Answer:
         """Make a conditional write until its answer comes: a repeat after a lost answer finds it done.
@@ -141,6 +177,14 @@ def answering(what: str) -> Generator[None]:
         raise QueueUnavailable(f"could not {what}: {error}") from error
 
 
+def may_be_committed(error: PyMongoError) -> bool:
+    """Whether the session of `transact` may be committed all the same.
+
+    An error of the write concern, not always labelled so, is one of waiting for a majority after the commit.
+    """
+    return error.has_error_label("UnknownTransactionCommitResult") or isinstance(error, WriteConcernError)
+
+
 class _ClockSetter(ServerHeartbeatListener):
     """Takes the primary's time from each heartbeat, so that an election or a stepped clock is followed at once."""
 
@@ -160,9 +204,10 @@ class _ClockSetter(ServerHeartbeatListener):
 def _refuse_weaker_writes(uri: str) -> None:
     try:
         options = parse_uri(uri, validate=False, warn=False)["options"]
-    except (ConfigurationError, InvalidURI) as error:
+    except (ConfigurationError, InvalidURI, ValueError) as error:
         raise TopologyRefused(f"mongodb.uri: {error}") from error
-    if options.get("w", "majority") != "majority" or options.get("journal") is False:
+    journal = str(options.get("journal", options.get("j", "true")))
+    if options.get("w", "majority") != "majority" or journal.lower() == "false":
         raise TopologyRefused("mongodb.uri asks for a weaker write concern: leave out `w` and `journal`")
 
 

@@ -39,7 +39,9 @@ def encode(transaction: Transaction) -> Document:
         "history": [],
     }
     if transaction.ordering_key is not None:
-        document["ordering_key"] = transaction.ordering_key
+        document |= {"ordering_key": transaction.ordering_key, "ordered": True}
+    if transaction.after_dead != "block":
+        document["after_dead"] = transaction.after_dead
     if transaction.idempotency:
         document["idempotency"] = {"key": transaction.idempotency.key, "body_hash": transaction.idempotency.body_hash}
     if transaction.plugin:
@@ -63,6 +65,7 @@ def decode(document: Mapping[str, Any]) -> Transaction:
         attempts=document["attempts"],
         crashes=document["crashes"],
         ordering_key=document.get("ordering_key"),
+        after_dead=document.get("after_dead", "block"),
         lane=document["lane"],
         lease=Lease(lease["token"], lease["worker"]) if lease else None,
         ended_by=document.get("ended_by"),

@@ -14,12 +14,12 @@ from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import PyMongoError
 
 from ..errors import TrackLost
-from ..transaction import LANES, Lease, State, Transaction
+from ..transaction import FREE_LANES, KEYED_LANES, Lease, State, Transaction
 from .connection import Connection, answering
 from .documents import Document, decode
 
 DUE_ORDER = [("priority", DESCENDING), ("due_at", ASCENDING), ("_id", ASCENDING)]
-ALL_LANES = range(LANES)
+ALL_LANES = (*FREE_LANES, *KEYED_LANES)
 
 
 class Leases:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from ..queue import Casualty, LiveWorker, Page, Perform, Receipt, Rescue, Settlement, TransactionQueue, WorkerRecord
-from ..transaction import State, Transaction
+from ..transaction import FREE_LANES, KEYED_LANES, State, Transaction
 from .catalog import Catalog
 from .connection import Connection
 from .intake import Intake
-from .leases import ALL_LANES, Leases
+from .leases import Leases
+from .ordered import Ordered
 from .records import Records
 from .settlements import Settlements
 from .workers import Workers
@@ -21,7 +23,8 @@ class MongoQueue(TransactionQueue):
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._intake, self._records = Intake(connection), Records(connection)
+        self._ordered = Ordered(connection)
+        self._intake, self._records = Intake(connection), Records(connection, self._ordered)
         self._workers, self._leases = Workers(connection), Leases(connection)
         self._settlements = Settlements(connection)
         self.clock, self.database, self.catalog = connection.clock, connection.database, Catalog(connection)
@@ -29,7 +32,7 @@ class MongoQueue(TransactionQueue):
     @property
     def sessions(self) -> tuple[Any, ...]:
         """The ids of the sessions that this process may leave open."""
-        return (self._settlements.session.session_id,)
+        return (self._connection.session.session_id,)
 
     def close(self) -> None:
         """Close the connection."""
@@ -58,6 +61,10 @@ class MongoQueue(TransactionQueue):
     def counts(self) -> Mapping[str, Mapping[State, int]]:
         return self._records.counts()
 
+    def oldest_due(self) -> Mapping[str, datetime]:
+        """Since when the longest due transaction of each type has been due."""
+        return self._records.oldest_due()
+
     def cancel(self, transaction_id: str) -> bool:
         return self._records.cancel(transaction_id)
 
@@ -80,7 +87,18 @@ class MongoQueue(TransactionQueue):
         return self._workers.live()
 
     def lease(self, worker: str, type: str, *, limit: int, lanes: Sequence[int] | None = None) -> Sequence[Transaction]:
-        return self._leases.lease(worker, type, limit, lanes if lanes is not None else ALL_LANES)
+        return self._leases.lease(worker, type, limit, lanes if lanes is not None else FREE_LANES)
+
+    def lease_in_order(
+        self,
+        worker: str,
+        plugin: str,
+        types: Collection[str],
+        *,
+        limit: int,
+        lanes: Sequence[int] | None = None,
+    ) -> Sequence[Transaction]:
+        return self._ordered.lease(worker, plugin, types, limit, lanes if lanes is not None else KEYED_LANES)
 
     def due(self, types: Collection[str]) -> bool:
         return self._leases.due(types)

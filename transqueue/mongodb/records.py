@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any
 
 from pymongo import DESCENDING
@@ -11,6 +12,7 @@ from ..queue import Page
 from ..transaction import ENDED, HISTORY_KEPT, State, Transaction
 from .connection import Connection, answering
 from .documents import Document, decode
+from .ordered import Ordered
 
 LOOKED_THROUGH = 20_000  # documents that one page may look through, so that a rare filter never scans Q
 
@@ -18,8 +20,8 @@ LOOKED_THROUGH = 20_000  # documents that one page may look through, so that a r
 class Records:
     """Reads Q, and makes the transitions that need no lease."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._q, self._clock = connection.q, connection.clock
+    def __init__(self, connection: Connection, ordered: Ordered) -> None:
+        self._q, self._clock, self._ordered = connection.q, connection.clock, ordered
 
     def get(self, transaction_id: str) -> Transaction | None:
         """As `TransactionQueue.get` promises."""
@@ -63,9 +65,20 @@ class Records:
                 counted.setdefault(row["_id"]["type"], {})[State(row["_id"]["state"])] = row["count"]
         return counted
 
+    def oldest_due(self) -> Mapping[str, datetime]:
+        """Since when the longest due transaction of each type has been due.
+
+        Raises:
+            QueueUnavailable: the database did not answer.
+        """
+        due = {"$match": {"state": State.QUEUED, "due_at": {"$lte": self._clock.now()}}}
+        oldest = {"$group": {"_id": "$type", "due_at": {"$min": "$due_at"}}}
+        with answering("look for what is due"):
+            return {row["_id"]: row["due_at"] for row in self._q.aggregate([due, oldest])}
+
     def cancel(self, transaction_id: str) -> bool:
         """As `TransactionQueue.cancel` promises."""
-        changes = {"finished_at": {"$ifNull": ["$finished_at", self._clock.now()]}}
+        changes = {"finished_at": {"$ifNull": ["$finished_at", self._clock.now()]}, "ordered": "$$REMOVE"}
         return self._move(transaction_id, [State.QUEUED, State.DEAD], State.CANCELLED, changes)
 
     def redrive(self, transaction_id: str, *, more_attempts: int) -> bool:
@@ -77,6 +90,7 @@ class Records:
             "finished_at": "$$REMOVE",
             "ended_by": "$$REMOVE",
             "deferred_since": "$$REMOVE",
+            "ordered": {"$cond": [{"$gt": ["$ordering_key", None]}, True, "$$REMOVE"]},
         }
         return self._move(transaction_id, [State.DEAD], State.QUEUED, changes)
 
@@ -84,8 +98,11 @@ class Records:
         entry = {"at": self._clock.now(), "state": str(state), "attempt": "$attempts"}
         history = {"$slice": [{"$concatArrays": ["$history", [entry]]}, -HISTORY_KEPT]}
         with answering(f"move a transaction to {state}"):
-            moved = self._q.update_one(
+            moved = self._q.find_one_and_update(
                 {"_id": transaction_id, "state": {"$in": [str(one) for one in states]}},
                 [{"$set": {"state": str(state), "history": history, **changes}}],
+                {"ordering_key": 1, "plugin": 1},
             )
-        return moved.modified_count == 1
+            if moved and "ordering_key" in moved:
+                self._ordered.look_again(moved["plugin"]["name"], moved["ordering_key"])
+        return moved is not None

@@ -47,7 +47,7 @@ class SessionWatch(CommandListener):
 def _changed(reply: Mapping[str, Any]) -> bool:
     """Whether a write command matched anything; one that matched nothing has written nothing."""
     found: Mapping[str, Any] = reply.get("lastErrorObject", reply)
-    return found.get("n", 1) > 0
+    return bool(found.get("n", 1))
 
 
 class SessionEffects:

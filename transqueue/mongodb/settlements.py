@@ -8,23 +8,21 @@ last write, never only a read: a snapshot read could be overtaken by a rescue an
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import pymongo
 from bson.json_util import dumps
 from pymongo import UpdateMany
 from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
-from pymongo.read_concern import ReadConcern
-from pymongo.write_concern import WriteConcern
 
 from ..errors import QueueUnavailable, TrackLost
+from ..order import leaves_key
 from ..outcome import Verb
 from ..queue import Perform, Settlement
 from ..transaction import HISTORY_KEPT, State
-from .connection import CALL_SECONDS, Connection, answering
+from .connection import CALL_SECONDS, Connection, answering, may_be_committed
 from .documents import Document, encode, stored
 from .leases import held, lease_of
 from .session import SessionEffects
@@ -38,14 +36,6 @@ class Settlements:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._q, self._clock = connection.q, connection.clock
-        self._session: ClientSession | None = None
-
-    @property
-    def session(self) -> ClientSession:
-        """The one session of this process, so that its supervisor knows what to kill."""
-        if self._session is None:
-            self._session = self._connection.client.start_session(causal_consistency=False)
-        return self._session
 
     def settle(self, settlements: Sequence[Settlement]) -> frozenset[str]:
         """As `TransactionQueue.settle` promises."""
@@ -83,19 +73,13 @@ class Settlements:
         return held([one.transaction.id for one in group], token), _transition(group[0], now)
 
     def _not_mine(self, settlements: Sequence[Settlement]) -> frozenset[str]:
+        """Those that are not as this lease's settlement leaves them: they are somebody else's."""
         token = lease_of(settlements[0].transaction).token
         ids = [one.transaction.id for one in settlements]
-        mine = {row["_id"] for row in self._q.find({"_id": {"$in": ids}, "ended_by": token}, {"_id": 1})}
-        retried = {one.transaction.id for one in settlements if one.outcome.verb is Verb.RETRY}
-        # A retry leaves no `ended_by`; whether it was ours or a rescuer's, the transaction is out of our hands.
-        return frozenset(ids) - mine - self._moved(retried, token)
-
-    def _moved(self, ids: Collection[str], token: str) -> set[str]:
-        """Those of `ids` whose last history entry this lease wrote."""
-        if not ids:
-            return set()
-        rows = self._q.find({"_id": {"$in": list(ids)}}, {"history": {"$slice": -1}})
-        return {row["_id"] for row in rows if row["history"] and row["history"][-1].get("lease") == token}
+        # A retry leaves no `ended_by`: its token stays in the history.
+        look = {"ended_by": 1, "history": {"$slice": -1}}
+        rows = self._q.find({"_id": {"$in": ids}}, look)
+        return frozenset(ids) - {row["_id"] for row in rows if _is_left_by(token, row)}
 
     # Settling together with effects
 
@@ -103,10 +87,7 @@ class Settlements:
         """As `TransactionQueue.settle_in_session` promises."""
         run = _Run(self, perform)
         try:
-            with pymongo.timeout(timeout_seconds):
-                self.session.with_transaction(
-                    run, read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority", j=True)
-                )
+            self._connection.transact(run, timeout_seconds=timeout_seconds)
         except _Unheld as unheld:
             return self._not_held(unheld.settlements)
         except PyMongoError as error:
@@ -127,16 +108,21 @@ class Settlements:
         return settlements
 
     def _not_held(self, settlements: Sequence[Settlement]) -> frozenset[str]:
-        """After nothing was written: which of them this lease does not hold any more."""
+        """After nothing was written: which of them this lease does not hold any more.
+
+        Asked in a session of its own: outside, a majority read may lag behind what the discarded session saw.
+        """
         ids = [one.transaction.id for one in settlements]
-        token = lease_of(settlements[0].transaction).token
-        with answering("read leases back"), pymongo.timeout(CALL_SECONDS):
-            mine = {row["_id"] for row in self._q.find(held(ids, token), {"_id": 1})}
-        return frozenset(ids) - mine
+        fence = held(ids, lease_of(settlements[0].transaction).token)
+        with answering("read leases back"):
+            rows = self._connection.transact(
+                lambda session: list(self._q.find(fence, {"_id": 1}, session=session)), timeout_seconds=CALL_SECONDS
+            )
+        return frozenset(ids) - {row["_id"] for row in rows}
 
     def _after(self, error: PyMongoError, settlements: Sequence[Settlement]) -> frozenset[str]:
         """What an error of the session means: nothing committed, all committed, or unknown."""
-        if not error.has_error_label("UnknownTransactionCommitResult"):
+        if not may_be_committed(error):
             raise QueueUnavailable(f"the session was not committed: {error}") from error
         if settlements and not self._connection.insist(lambda: self._not_mine(settlements)):
             return frozenset()
@@ -144,7 +130,7 @@ class Settlements:
 
 
 class _Unheld(Exception):
-    """A settlement of the session matched nothing; everything is discarded."""
+    """The session's settlement of these matched nothing; everything is discarded."""
 
     def __init__(self, settlements: Sequence[Settlement]) -> None:
         self.settlements = settlements
@@ -174,7 +160,7 @@ def _transition(one: Settlement, now: datetime) -> Document:
         entry["lease"] = lease.token
     else:
         ending = {"finished_at": now, "ended_by": lease.token}
-    gone: Document = {"lease": 1, "alone": 1}
+    gone: Document = {"lease": 1, "alone": 1} | ({"ordered": 1} if leaves_key(state, transaction.after_dead) else {})
     _put(ending, gone, "result", stored(outcome.result))
     _put(ending, gone, "error", outcome.error)
     _put(ending, gone, "deferred_since", outcome.deferred_since)
@@ -184,6 +170,11 @@ def _transition(one: Settlement, now: datetime) -> Document:
         "$inc": {"attempts": int(outcome.charged)},
         "$push": {"history": {"$each": [entry], "$slice": -HISTORY_KEPT}},
     }
+
+
+def _is_left_by(token: str, row: Document) -> bool:
+    last = row["history"][-1] if row["history"] else {}
+    return row.get("ended_by") == token or last.get("lease") == token
 
 
 def _put(fields: Document, gone: Document, name: str, value: Any) -> None:
@@ -204,5 +195,6 @@ def _likeness(one: Settlement) -> str:
         "charged": outcome.charged,
         "deferred_since": outcome.deferred_since,
         "attempt": one.transaction.attempt,
+        "after_dead": one.transaction.after_dead,
     }
     return dumps(facts)

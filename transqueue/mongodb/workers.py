@@ -15,6 +15,7 @@ from typing import Any
 from pymongo import UpdateMany, UpdateOne
 
 from ..backoff import backoff_seconds
+from ..order import leaves_key
 from ..queue import Casualty, LiveWorker, Rescue, WorkerRecord
 from ..transaction import HISTORY_KEPT, MAX_CRASHES, State
 from .connection import Connection, answering
@@ -25,7 +26,7 @@ OTHERS_LEFT_SECONDS = 5.0  # a worker's own supervisor knows best what it was do
 _LIVE: Mapping[str, Any] = {"ended_at": None}
 _NOT_LAPSED = {"$expr": {"$gte": ["$until", "$$NOW"]}}
 _LAPSED = {"$expr": {"$lt": ["$until", "$$NOW"]}}
-_HELD = {"_id": 1, "lease": 1, "attempts": 1, "crashes": 1, "max_attempts": 1, "alone": 1}
+_HELD = {"_id": 1, "lease": 1, "attempts": 1, "crashes": 1, "max_attempts": 1, "alone": 1, "after_dead": 1}
 
 
 class Workers:
@@ -133,7 +134,7 @@ class Workers:
             {"_id": row["_id"], "state": State.RUNNING, "lease.token": row["lease"]["token"]},
             {
                 "$set": {"state": str(state), "error": error, **ending},
-                "$unset": {"lease": 1},
+                "$unset": {"lease": 1} | ({"ordered": 1} if leaves_key(state, row.get("after_dead", "block")) else {}),
                 "$inc": {"attempts": 1, "crashes": 1},
                 "$push": {"history": {"$each": [entry], "$slice": -HISTORY_KEPT}},
             },

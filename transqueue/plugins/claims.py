@@ -43,15 +43,12 @@ def claimed(found: Found, returned: Iterable[Any], marked: Iterable[Handler]) ->
 
     Raises:
         TypeError: something returned is not a handler.
-        ValueError: a type is claimed twice, a marked handler is left out, or a handler is not well formed or asks for
-            what this version does not do.
+        ValueError: a type is claimed twice, a marked handler is left out, or a handler is not well formed.
     """
     handlers: dict[str, Handler] = {}
     for handler in _handlers(returned):
         if handler.type in handlers:
             raise ValueError(f"it claims {handler.type!r} twice")
-        if handler.ordering_key is not None:  # better refused than processed out of order
-            raise ValueError(f"{handler.type!r} declares an ordering_key, and this version keeps no order per key")
         handlers[handler.type] = handler.overridden(
             plugin=found.name, distribution=found.distribution, version=found.version
         )

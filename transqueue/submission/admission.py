@@ -10,7 +10,6 @@ import difflib
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zlib import crc32
 
 from marshmallow import ValidationError
 
@@ -18,7 +17,7 @@ from ..clock import Clock, whole_milliseconds
 from ..errors import SubmissionRefused
 from ..events import Events
 from ..handlers import Handler
-from ..transaction import LANES, Idempotency, Stamp, Transaction, TransactionIds
+from ..transaction import Idempotency, Stamp, Transaction, TransactionIds, free_lane, keyed_lane
 from .envelope import DELAY_LIMIT_SECONDS, Envelope, Options, invalid_data
 from .idempotency import body_hash
 from .table import Table
@@ -105,7 +104,8 @@ class Admission:
             max_attempts=handler.max_attempts,
             priority=envelope.options.priority or 0,
             ordering_key=ordering_key,
-            lane=crc32((ordering_key or id).encode()) % LANES,
+            after_dead=handler.after_dead,
+            lane=free_lane(id) if ordering_key is None else keyed_lane(handler.plugin, ordering_key),
             submitter=submitter,
             idempotency=_idempotency(envelope, key),
             plugin=Stamp(handler.plugin, handler.version),

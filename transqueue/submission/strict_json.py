@@ -55,10 +55,20 @@ def read_json(body: bytes, limits: Limits = SINGLE) -> Any:
     return value
 
 
-def write_json(value: Any, *, sort_keys: bool = False) -> str:
-    """`value` as compact JSON: Decimals as the numbers they are, times in ISO 8601 with Z, never NaN."""
+def write_json(value: Any, *, sort_keys: bool = False, nan_as_null: bool = True) -> str:
+    """`value` as compact JSON: Decimals as the numbers they are, times in ISO 8601 with Z, never NaN.
+
+    Raises:
+        ValueError: there is a NaN or an infinity, and `nan_as_null` is off.
+    """
     return simplejson.dumps(  # type: ignore[no-any-return]
-        value, use_decimal=True, ignore_nan=True, separators=(",", ":"), default=_written, sort_keys=sort_keys
+        value,
+        use_decimal=True,
+        ignore_nan=nan_as_null,
+        allow_nan=False,
+        separators=(",", ":"),
+        default=_written,
+        sort_keys=sort_keys,
     )
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from ..clock import Clock, HostClock
 from ..outcome import Verb
 from ..queue import Casualty, LiveWorker, Page, Perform, Receipt, Rescue, Settlement, TransactionQueue, WorkerRecord
-from ..transaction import ENDED, Lease, State, Transaction
+from ..transaction import ENDED, FREE_LANES, KEYED_LANES, Lease, State, Transaction
 from .effects import MemoryEffects, memory_database
 from .memory_transactions import MemoryTransactions
 from .memory_workers import MemoryWorkers
@@ -142,11 +142,27 @@ class MemoryQueue(TransactionQueue):
 
     def lease(self, worker: str, type: str, *, limit: int, lanes: Sequence[int] | None = None) -> Sequence[Transaction]:
         with self._lock:
-            group = self._transactions.next_group(type, self.clock.now(), limit=limit, lanes=lanes)
+            among = FREE_LANES if lanes is None else lanes
+            group = self._transactions.next_group(type, self.clock.now(), limit=limit, lanes=among)
             if not group:
                 return []
             lease = Lease(self._new_token(), worker)
             return copy.deepcopy([self._transactions.put(leased(one, lease)) for one in group])
+
+    def lease_in_order(
+        self,
+        worker: str,
+        plugin: str,
+        types: Collection[str],
+        *,
+        limit: int,
+        lanes: Sequence[int] | None = None,
+    ) -> Sequence[Transaction]:
+        with self._lock:
+            among = KEYED_LANES if lanes is None else lanes
+            chosen = self._transactions.next_in_order(plugin, types, self.clock.now(), limit=limit, lanes=among)
+            lease = Lease(self._new_token(), worker)
+            return copy.deepcopy([self._transactions.put(leased(one, lease)) for one in chosen])
 
     def due(self, types: Collection[str]) -> bool:
         with self._lock:

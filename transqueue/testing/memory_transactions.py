@@ -11,6 +11,7 @@ from datetime import datetime
 from heapq import nsmallest
 from typing import Any
 
+from ..order import Row, choose, leaves_key
 from ..queue import Page, Receipt
 from ..transaction import State, Transaction
 
@@ -57,14 +58,21 @@ class MemoryTransactions:
             if one.state is State.QUEUED and one.type in types and one.due_at <= now:
                 yield one
 
-    def next_group(self, type: str, now: datetime, *, limit: int, lanes: Collection[int] | None) -> list[Transaction]:
+    def next_group(self, type: str, now: datetime, *, limit: int, lanes: Collection[int]) -> list[Transaction]:
         """Those due first that may run together: all up to one that must run alone, or that one by itself."""
-        due = [one for one in self.due({type}, now) if lanes is None or one.lane in lanes]
+        due = [one for one in self.due({type}, now) if one.lane in lanes]
         first = nsmallest(limit, due, key=_place)
         for index, transaction in enumerate(first):
             if transaction.alone:
                 return first[: max(index, 1)]
         return first
+
+    def next_in_order(
+        self, plugin: str, types: Collection[str], now: datetime, *, limit: int, lanes: Collection[int]
+    ) -> list[Transaction]:
+        """Those of the plugin's keys that may go, in the order accepted, which is the order they are kept in."""
+        rows = [_row(one) for one in self if _is_of(one, plugin, lanes)] if limit > 0 else []
+        return [self._by_id[row.id] for row in choose(rows, now=now, types=types, limit=limit).taken]
 
     def _accept(self, new: Transaction) -> Receipt:
         first = self._first_copy(new)
@@ -84,6 +92,16 @@ class MemoryTransactions:
         taken = {one for one, times in Counter(fresh).items() if times > 1 or one in self._by_id}
         if taken:
             raise RuntimeError(f"ids must be new: {', '.join(sorted(taken))}")
+
+
+def _is_of(one: Transaction, plugin: str, lanes: Collection[int]) -> bool:
+    """Whether it is in these lanes and has not left its key."""
+    keyed = one.ordering_key is not None and one.plugin is not None and one.plugin.name == plugin
+    return keyed and one.lane in lanes and not leaves_key(one.state, one.after_dead)
+
+
+def _row(one: Transaction) -> Row:
+    return Row(one.id, one.ordering_key or "", one.type, one.state, one.due_at, one.alone)
 
 
 def _place(transaction: Transaction) -> tuple[Any, ...]:

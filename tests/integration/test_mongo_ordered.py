@@ -1,0 +1,145 @@
+"""Leases in order on a real mongod: a backlog that cannot move costs nothing, and comes back in its order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from transqueue.mongodb import MongoQueue, connect
+from transqueue.mongodb.ordered import Ordered
+from transqueue.outcome import Outcome, Verb
+from transqueue.queue import Settlement, WorkerRecord
+from transqueue.transaction import Stamp, Transaction, TransactionIds
+
+FRONT = 20
+LANE = 17
+KEYED = {"type": "pay", "max_attempts": 3, "lane": LANE, "plugin": Stamp("bank", "1"), "data": {}}
+
+
+@pytest.fixture
+def queue(mongo_uri: str, mongo_database: str) -> Iterator[MongoQueue]:
+    opened = connect(mongo_uri, mongo_database)
+    opened.begin(WorkerRecord(id="w", host="here", pid=1, slot=0), lease_seconds=600)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def ordered(queue: MongoQueue) -> Ordered:
+    """Leases that look at a short front, so that little makes it full."""
+    return Ordered(queue._connection, front=FRONT)
+
+
+@pytest.fixture
+def enqueue(queue: MongoQueue) -> Any:
+    ids = TransactionIds()
+
+    def add(*keys: str, due_in: float = -1) -> list[str]:
+        now = queue.clock.now()
+        due_at = now + timedelta(seconds=due_in)
+        new = [Transaction(id=ids.next(now), created_at=now, due_at=due_at, ordering_key=key, **KEYED) for key in keys]
+        queue.enqueue(new)
+        return [one.id for one in new]
+
+    return add
+
+
+def lease(ordered: Ordered, limit: int = 5) -> list[Transaction]:
+    return list(ordered.lease("w", "bank", ["pay"], limit, [LANE]))
+
+
+def settle(queue: MongoQueue, taken: list[Transaction], verb: Verb = Verb.COMPLETE) -> None:
+    error = None if verb is Verb.COMPLETE else {"type": "Error", "message": "no"}
+    assert queue.settle([Settlement(one, Outcome(verb=verb, error=error)) for one in taken]) == frozenset()
+
+
+def drain(queue: MongoQueue, ordered: Ordered, wait_until: Any, count: int) -> list[str]:
+    """Take and complete until so many have been; their ids in the order they ran."""
+    ran: list[str] = []
+
+    def more() -> bool:
+        taken = lease(ordered)
+        settle(queue, taken) if taken else None
+        ran.extend(one.id for one in taken)
+        return len(ran) >= count
+
+    wait_until(more, timeout=30, message=f"{count} ran")
+    return ran
+
+
+def test_a_backlog_of_one_waiting_key_never_keeps_another_key_waiting(
+    queue: MongoQueue, ordered: Ordered, enqueue: Any
+) -> None:
+    enqueue(*["stuck"] * 3 * FRONT, due_in=3600)
+    (other,) = enqueue("free")
+    assert [one.id for one in lease(ordered)] == [other]
+
+
+def test_many_keys_that_wait_never_keep_another_key_waiting(queue: MongoQueue, ordered: Ordered, enqueue: Any) -> None:
+    enqueue(*(f"stuck-{number}" for number in range(3 * FRONT)), due_in=3600)
+    (other,) = enqueue("free")
+    assert [one.id for one in lease(ordered)] == [other]
+
+
+def test_many_dead_keys_never_keep_another_key_waiting(
+    queue: MongoQueue, ordered: Ordered, enqueue: Any, wait_until: Any
+) -> None:
+    stuck = [f"stuck-{number}" for number in range(2 * FRONT)]
+    enqueue(*stuck)
+    while taken := lease(ordered, limit=FRONT):
+        settle(queue, taken, Verb.BURY)
+    enqueue(*stuck)
+    (other,) = enqueue("free")
+    assert [one.id for one in lease(ordered)] == [other]
+
+
+def test_what_was_set_aside_comes_back_in_its_order_when_its_key_moves_on(
+    queue: MongoQueue, ordered: Ordered, enqueue: Any, wait_until: Any
+) -> None:
+    (head,) = enqueue("ann")
+    settle(queue, lease(ordered), Verb.BURY)
+    backlog = enqueue(*["ann"] * 3 * FRONT)
+    (free,) = enqueue("free")
+    assert drain(queue, ordered, wait_until, 1) == [free]
+    later = enqueue("ann", "ann")
+    assert lease(ordered) == []
+    assert queue.redrive(head, more_attempts=1)
+    assert drain(queue, ordered, wait_until, 1 + len(backlog) + 2) == [head, *backlog, *later]
+    assert queue.database["Keys"].count_documents({}) == 0
+
+
+def test_a_dead_one_that_is_given_up_lets_what_is_aside_go_on(
+    queue: MongoQueue, ordered: Ordered, enqueue: Any, wait_until: Any
+) -> None:
+    (head,) = enqueue("ann")
+    settle(queue, lease(ordered), Verb.BURY)
+    backlog = enqueue(*["ann"] * 2 * FRONT)
+    assert lease(ordered) == []
+    assert queue.cancel(head)
+    assert drain(queue, ordered, wait_until, len(backlog)) == backlog
+
+
+def test_a_lane_that_moves_on_forgets_that_it_had_anything_aside(
+    queue: MongoQueue, ordered: Ordered, enqueue: Any, wait_until: Any
+) -> None:
+    enqueue(*["ann"] * 2 * FRONT, due_in=0.5)
+    assert lease(ordered) == []
+    assert queue.database["Lanes"].count_documents({"aside": True}) == 1
+    drain(queue, ordered, wait_until, 2 * FRONT)
+    enqueue("bob")
+    drain(queue, ordered, wait_until, 1)
+    assert queue.database["Lanes"].count_documents({"aside": True}) == 0
+
+
+def test_looking_for_lanes_walks_their_index_and_no_document(queue: MongoQueue, enqueue: Any) -> None:
+    enqueue(*(f"key-{number}" for number in range(300)))
+    query = {"ordered": True, "plugin.name": "bank", "lane": {"$in": [16, LANE]}}
+    plan = queue.database.command(
+        "explain", {"distinct": "Q", "key": "lane", "query": query}, verbosity="executionStats"
+    )
+    stats = plan["executionStats"]
+    assert stats["totalDocsExamined"] == 0
+    assert stats["totalKeysExamined"] <= 5

@@ -1,0 +1,76 @@
+"""The house rules that a machine can hold: the order of imports, sizes, docstrings."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from importlinter import cli
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "transqueue"
+FILES = sorted(PACKAGE.rglob("*.py"))
+FILE_LINES, FUNCTION_LINES = 300, 40
+
+by_file = pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+
+
+def functions(tree):
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def public(tree):
+    """The functions and classes that a file offers."""
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+    return [node for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")]
+
+
+def imported_by(module):
+    """Every module that a process has after importing only this one."""
+    script = f"import sys, {module}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, timeout=60, check=True)
+    return {name.partition(".")[0] for name in done.stdout.decode().split()} | set(done.stdout.decode().split())
+
+
+def test_there_is_something_to_judge():
+    assert len(FILES) > 50
+    assert PACKAGE / "worker.py" in FILES
+
+
+def test_imports_only_go_down(tmp_path):
+    judged = cli.lint_imports(config_filename=str(ROOT / "pyproject.toml"), cache_dir=str(tmp_path))
+    assert judged == cli.EXIT_STATUS_SUCCESS
+
+
+def test_a_worker_never_imports_flask():
+    modules = imported_by("transqueue.worker")
+    assert "transqueue.worker" in modules
+    assert modules & {"flask", "werkzeug", "granian", "transqueue.api"} == set()
+
+
+def test_a_plugins_import_brings_neither_the_driver_nor_the_door():
+    modules = imported_by("transqueue")
+    assert "transqueue.handlers" in modules
+    assert modules & {"pymongo", "bson", "flask", "werkzeug", "granian", "mongomock"} == set()
+
+
+@by_file
+def test_a_file_says_what_it_is_for(file):
+    assert file.read_text().strip() == "" or ast.get_docstring(ast.parse(file.read_text()))
+
+
+@by_file
+def test_everything_public_has_a_docstring(file):
+    offered = public(ast.parse(file.read_text()))
+    assert [node.name for node in offered if not ast.get_docstring(node)] == []
+
+
+@by_file
+def test_files_and_functions_stay_small(file):
+    text = file.read_text()
+    assert len(text.splitlines()) <= FILE_LINES
+    long = [node for node in functions(ast.parse(text)) if node.end_lineno - node.lineno + 1 > FUNCTION_LINES]
+    assert [f"{node.name}, line {node.lineno}" for node in long] == []

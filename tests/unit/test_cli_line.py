@@ -1,0 +1,61 @@
+"""The command line before a command sees it: `--config` anywhere, and exit codes for troubles with a name."""
+
+from __future__ import annotations
+
+import click
+import pytest
+from pymongo.errors import ServerSelectionTimeoutError
+
+from transqueue import errors
+from transqueue.cli import take_config
+from transqueue.cli.setup import COULD_NOT_ASK, NO, WRONG, api_url, explained
+from transqueue.config import ApiConfig, Config
+
+
+@pytest.mark.parametrize(
+    ("line", "file", "rest"),
+    [
+        (["ls"], None, ["ls"]),
+        (["--config", "a", "ls", "--json"], "a", ["ls", "--json"]),
+        (["ls", "--config", "a", "--json"], "a", ["ls", "--json"]),
+        (["ls", "--json", "--config=a=b"], "a=b", ["ls", "--json"]),
+        (["ls", "--config", "a", "--config", "b"], "b", ["ls"]),
+        (["submit", "greet", "--", "--config", "a"], None, ["submit", "greet", "--", "--config", "a"]),
+    ],
+)
+def test_config_is_taken_out_wherever_it_stands(line: list[str], file: str | None, rest: list[str]) -> None:
+    assert take_config(line) == (file, rest)
+
+
+def test_config_without_a_file_is_wrong_usage() -> None:
+    with pytest.raises(click.UsageError):
+        take_config(["ls", "--config"])
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (click.UsageError("no"), WRONG),
+        (errors.ConfigInvalid("config.yaml", [errors.Problem(1, 2, "api", "no")]), WRONG),
+        (errors.ClaimConflict("two"), WRONG),
+        (errors.TopologyRefused(), WRONG),
+        (errors.PluginBroken("ledger", "import", "no", "Install it"), WRONG),
+        (errors.MongodNotStarted("no", "Install it"), COULD_NOT_ASK),
+        (errors.AddressTaken("5000"), COULD_NOT_ASK),
+        (errors.QueueUnavailable("away"), COULD_NOT_ASK),
+        (ServerSelectionTimeoutError("away"), COULD_NOT_ASK),
+        (errors.TransQueueError("no"), NO),
+    ],
+)
+def test_a_trouble_with_a_name_ends_with_a_sentence_and_its_code(
+    error: Exception, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended, explained():
+        raise error
+    assert ended.value.code == code
+    assert capsys.readouterr().err.strip()
+
+
+@pytest.mark.parametrize(("host", "url"), [("127.0.0.1", "http://127.0.0.1:5000"), ("::1", "http://[::1]:5000")])
+def test_the_url_of_the_api_can_be_asked(host: str, url: str) -> None:
+    assert api_url(Config(api=ApiConfig(host=host))) == url

@@ -1,0 +1,191 @@
+"""One lease on one lane, inside its session.
+
+It writes the lane's document, so that two leases on one lane never overlap, reads the lane's front in the order
+accepted, and takes what may go. When the front is full and yields too little, what stands still in it is set aside
+(`ordered: false`), and its key is written down in `Keys`, with the first one that is aside and when to look again: so a
+backlog that cannot move costs later leases nothing. While a key is written down, none of its transactions from that
+first one on may go; when its head may, the next few come back.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from pymongo import ASCENDING, ReturnDocument, UpdateOne
+from pymongo.client_session import ClientSession
+
+from ..order import Row, choose
+from ..transaction import State
+from .connection import Connection
+from .documents import Document
+
+FRONT = 500  # rows of a lane that one lease looks at
+COME_BACK = 200  # rows of one key that come back at a time
+KEYS_LOOKED_AT = 50
+LOOK_AGAIN = timedelta(seconds=0.25)
+NO_HANDLER = timedelta(seconds=5)
+FAR = timedelta(days=3650)  # behind a dead one: an operator's word makes it sooner
+_ROW = {"ordering_key": 1, "type": 1, "state": 1, "due_at": 1, "alone": 1, "accepted": 1}
+
+
+class LaneTurn:
+    """A lease to be taken; the session may call `take` several times, the last time is what counts.
+
+    Attributes:
+        taken: ids of what was leased, in order, under `token`.
+        set_aside: how many rows were set aside.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        worker: str,
+        plugin: str,
+        types: Collection[str],
+        limit: int,
+        lane: int,
+        *,
+        front: int = FRONT,
+    ) -> None:
+        self._q, self._lanes, self._keys = connection.q, connection.lanes, connection.keys
+        self._clock, self._worker, self._limit, self._front = connection.clock, worker, limit, front
+        self.plugin, self.types, self.lane, self.token = plugin, types, lane, uuid.uuid4().hex
+        self.taken: list[str] = []
+        self.set_aside = 0
+
+    def take(self, session: ClientSession) -> None:
+        """Lease what may go."""
+        now = self._clock.now()
+        has_aside = self._write_lane(session)
+        if has_aside:
+            self._bring_back(now, session)
+        rows = self.front(session)
+        firsts = self._firsts_aside(rows, session) if has_aside else {}
+        ahead = [row for row in rows if _is_ahead(row, firsts)]
+        choice = choose(map(row_of, ahead), now=now, types=self.types, limit=self._limit)
+        self.taken, self.set_aside = [row.id for row in choice.taken], 0
+        if self.taken:
+            self._lease(session)
+        if len(rows) == self._front and len(self.taken) < self._limit:
+            still = {row.id for row in choice.still}
+            self._put_aside([row for row in rows if row["_id"] in still or not _is_ahead(row, firsts)], now, session)
+
+    def front(self, session: ClientSession | None) -> list[Document]:
+        """The first rows of the lane that are not aside, in the order accepted."""
+        query = {"ordered": True, "plugin.name": self.plugin, "lane": self.lane}
+        rows = self._q.find(query, _ROW, session=session, hint="front")
+        return list(rows.sort("accepted", ASCENDING).limit(self._front))
+
+    def _write_lane(self, session: ClientSession) -> bool:
+        """Make this lease the only one on the lane; whether the lane has rows aside."""
+        lane = self._lanes.find_one_and_update(
+            {"_id": self._lane_id},
+            {"$inc": {"turn": 1}},
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+            session=session,
+        )
+        return bool(lane and lane.get("aside"))
+
+    @property
+    def _lane_id(self) -> str:
+        return f"{self.plugin}:{self.lane}"
+
+    def _lease(self, session: ClientSession) -> None:
+        lease = {"token": self.token, "worker": self._worker}
+        running = {"$set": {"state": str(State.RUNNING), "lease": lease}}
+        self._q.update_many({"_id": {"$in": self.taken}}, running, session=session)
+
+    # What stands still
+
+    def _put_aside(self, rows: Sequence[Document], now: datetime, session: ClientSession) -> None:
+        """Out of the front with them. Running ones stay: they are few, and their end moves their key on."""
+        resting = [row for row in rows if row["state"] != State.RUNNING]
+        if not resting:
+            return
+        firsts: dict[str, Any] = {}
+        for row in resting:
+            firsts.setdefault(row["ordering_key"], row["accepted"])
+        self._q.update_many(
+            {"_id": {"$in": [row["_id"] for row in resting]}}, {"$set": {"ordered": False}}, session=session
+        )
+        noted = [
+            UpdateOne({"_id": key_id(self.plugin, key)}, self._note(key, first, now), upsert=True)
+            for key, first in firsts.items()
+        ]
+        self._keys.bulk_write(noted, ordered=False, session=session)
+        self._lanes.update_one({"_id": self._lane_id}, {"$set": {"aside": True}}, session=session)
+        self.set_aside = len(resting)
+
+    def _note(self, key: str, first: Any, now: datetime) -> Document:
+        names = {"plugin": self.plugin, "key": key, "lane": self.lane}
+        return {"$min": {"first": first}, "$setOnInsert": {**names, "look_at": now}}
+
+    def _firsts_aside(self, rows: Sequence[Document], session: ClientSession) -> Mapping[str, Any]:
+        """By key: when the first of it that is aside was accepted."""
+        ids = list({key_id(self.plugin, row["ordering_key"]) for row in rows})
+        found = self._keys.find({"_id": {"$in": ids}}, {"key": 1, "first": 1}, session=session)
+        return {key["key"]: key["first"] for key in found}
+
+    def _bring_back(self, now: datetime, session: ClientSession) -> None:
+        """Look at the keys whose time has come; the next few of those that may go on come back to the front."""
+        due = {"lane": self.lane, "look_at": {"$lte": now}, "plugin": self.plugin}
+        keys = list(self._keys.find(due, session=session).sort("look_at", ASCENDING).limit(KEYS_LOOKED_AT))
+        for key in keys:
+            self._look_at(key, now, session)
+        if not keys and not self._keys.find_one({"lane": self.lane, "plugin": self.plugin}, session=session):
+            self._lanes.update_one({"_id": self._lane_id}, {"$unset": {"aside": 1}}, session=session)
+
+    def _look_at(self, key: Document, now: datetime, session: ClientSession) -> None:
+        query = {"plugin.name": self.plugin, "ordering_key": key["key"], "ordered": {"$exists": True}}
+        found = self._q.find(query, _ROW, session=session, hint="order").sort("accepted", ASCENDING)
+        rows = list(found.limit(COME_BACK + 1))
+        wait = self._wait(rows[0], now) if rows else None
+        if wait is None:
+            back = [row["_id"] for row in rows[:COME_BACK]]
+            aside = {"_id": {"$in": back}, "ordered": False}  # never a running one: that would disturb its settlement
+            self._q.update_many(aside, {"$set": {"ordered": True}}, session=session)
+        if len(rows) > COME_BACK and wait is None:
+            changes = {"first": rows[COME_BACK]["accepted"], "look_at": now}
+            self._keys.update_one({"_id": key["_id"]}, {"$set": changes}, session=session)
+        elif wait is None:
+            self._keys.delete_one({"_id": key["_id"]}, session=session)
+        else:
+            self._keys.update_one({"_id": key["_id"]}, {"$set": {"look_at": wait}}, session=session)
+
+    def _wait(self, head: Document, now: datetime) -> datetime | None:
+        """When to look at a key again, by its head; none when the head may go."""
+        if head["state"] == State.DEAD:
+            return now + FAR
+        if head["state"] == State.RUNNING:
+            return now + LOOK_AGAIN
+        if head["due_at"] > now:
+            due_at: datetime = head["due_at"]
+            return due_at
+        return None if head["type"] in self.types else now + NO_HANDLER
+
+
+def key_id(plugin: str, key: str) -> str:
+    """The id of a key's document in `Keys`."""
+    return f"{plugin}/{key}"
+
+
+def row_of(document: Document) -> Row:
+    """What the order needs to know of a document."""
+    return Row(
+        id=document["_id"],
+        key=document["ordering_key"],
+        type=document["type"],
+        state=State(document["state"]),
+        due_at=document["due_at"],
+        alone=document.get("alone", False),
+    )
+
+
+def _is_ahead(row: Document, firsts: Mapping[str, Any]) -> bool:
+    """Whether it was accepted before everything of its key that is aside."""
+    first = firsts.get(row["ordering_key"])
+    return first is None or row["accepted"] < first

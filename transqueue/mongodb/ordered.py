@@ -1,0 +1,86 @@
+"""Leases in the order accepted, per ordering key: which lane to look into, and one session for each lease.
+
+A keyed transaction is `ordered` from its acceptance until it leaves its key: done, rejected, cancelled, or dead and
+skipped. Nothing but a lease made here (see `lane_turn`) makes it run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import pymongo
+from pymongo.errors import PyMongoError
+
+from ..errors import QueueUnavailable, TrackLost
+from ..order import choose
+from ..transaction import Transaction
+from .connection import CALL_SECONDS, Connection, answering, may_be_committed
+from .documents import decode
+from .lane_turn import FRONT, LaneTurn, key_id, row_of
+
+LEASES_IN_A_ROW = 20  # while nothing may go and rows are being set aside
+
+
+class Ordered:
+    """Takes leases on keyed transactions for one worker process."""
+
+    def __init__(self, connection: Connection, *, front: int = FRONT) -> None:
+        self._connection, self._front = connection, front
+        self._q, self._keys, self._clock = connection.q, connection.keys, connection.clock
+
+    def lease(
+        self, worker: str, plugin: str, types: Collection[str], limit: int, lanes: Sequence[int]
+    ) -> Sequence[Transaction]:
+        """As `TransactionQueue.lease_in_order` promises."""
+        for lane in self._busy(plugin, lanes) if limit > 0 else ():
+            for _ in range(LEASES_IN_A_ROW):
+                turn = LaneTurn(self._connection, worker, plugin, types, limit, lane, front=self._front)
+                taken = self._take(turn) if self._is_promising(turn) else []
+                if taken:
+                    return taken
+                if not turn.set_aside:
+                    break
+        return []
+
+    def look_again(self, plugin: str, key: str) -> None:
+        """An operator moved something of this key: the next lease looks whether it may go on."""
+        self._keys.update_one({"_id": key_id(plugin, key)}, {"$set": {"look_at": self._clock.now()}})
+
+    def _busy(self, plugin: str, lanes: Sequence[int]) -> list[int]:
+        """The lanes that have a front, or keys to look at, in the order given."""
+        among = {"$in": list(lanes)}
+        due = {"lane": among, "look_at": {"$lte": self._clock.now()}, "plugin": plugin}
+        with answering("look for lanes"):
+            fronts = self._q.distinct("lane", {"ordered": True, "plugin.name": plugin, "lane": among})
+            keys = self._keys.distinct("lane", due)
+        return [lane for lane in lanes if lane in fronts or lane in keys]
+
+    def _is_promising(self, turn: LaneTurn) -> bool:
+        """Whether a lease could do anything; asked without a session, so that lanes which wait stay cheap."""
+        with answering("look at a lane"):
+            rows = turn.front(None)
+            now = self._clock.now()
+            if len(rows) == self._front or choose(map(row_of, rows), now=now, types=turn.types, limit=1).taken:
+                return True
+            due = {"lane": turn.lane, "look_at": {"$lte": now}, "plugin": turn.plugin}
+            return self._keys.find_one(due, {"_id": 1}) is not None
+
+    def _take(self, turn: LaneTurn) -> Sequence[Transaction]:
+        try:
+            self._connection.transact(turn.take, timeout_seconds=CALL_SECONDS)
+        except PyMongoError as error:
+            if may_be_committed(error):
+                raise TrackLost(f"unknown whether transactions were leased in order: {error}") from error
+            raise QueueUnavailable(f"could not lease in order: {error}") from error
+        try:
+            return self._taken(turn)
+        except PyMongoError as error:
+            raise TrackLost(f"leased {len(turn.taken)} transactions in order, and could not read them") from error
+
+    def _taken(self, turn: LaneTurn) -> Sequence[Transaction]:
+        if not turn.taken:
+            return []
+        mine = {"_id": {"$in": turn.taken}, "lease.token": turn.token}
+        with pymongo.timeout(CALL_SECONDS):
+            found = {document["_id"]: decode(document) for document in self._q.find(mine)}
+        return [found[one] for one in turn.taken if one in found]

@@ -1,0 +1,93 @@
+"""The work of one shared session: its members' handlers, and what becomes of each.
+
+It may be performed several times, when the database asks for it; the last time is what counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+from .executor import Bound, Executor, is_completion
+from .holding import is_over
+from .queue import Effects, Settlement
+from .transaction import Transaction
+
+SESSION_SECONDS = 0.5  # a session locks what it wrote: it takes no further member after this
+
+
+class Spoiled(Exception):
+    """The session cannot be committed because of these members; their outcomes, had they been alone."""
+
+    def __init__(self, settlements: Sequence[Settlement]) -> None:
+        self.settlements = settlements
+        super().__init__()
+
+
+class SessionRun:
+    """One run of one session.
+
+    Attributes:
+        inside: settled by the session itself.
+        raised: ended by an exception before any write; to be settled apart, once the session is committed.
+        left: not started: the session had been open for long, or their key must wait.
+    """
+
+    def __init__(
+        self, executor: Executor, bound: Bound, members: Sequence[Transaction], monotonic: Callable[[], float]
+    ) -> None:
+        self.members = members
+        self._executor, self._bound, self._monotonic = executor, bound, monotonic
+        self.inside: list[Settlement] = []
+        self.raised: list[Settlement] = []
+        self.left: list[Transaction] = []
+
+    def perform(self, effects: Effects) -> Sequence[Settlement]:
+        """Run the members' handlers with `effects`; what the session is to settle.
+
+        Raises:
+            Spoiled: the session must be discarded.
+        """
+        self.inside, self.raised, self.left = [], [], list(self.members)
+        if self._bound.handler.batch:
+            self._group(effects)
+        else:
+            self._each(effects)
+        self._executor.mark([one.transaction for one in self.inside])
+        return self.inside
+
+    def before(self, member: Transaction) -> Collection[str]:
+        """The ids of the members that come before this one."""
+        ids = [one.id for one in self.members]
+        return frozenset(ids[: ids.index(member.id)])
+
+    def _each(self, effects: Effects) -> None:
+        began, waiting, stopped = self._monotonic(), self.left, set[str]()
+        self.left = []
+        for place, member in enumerate(waiting):
+            if place and self._monotonic() - began >= SESSION_SECONDS:
+                self.left += waiting[place:]
+                return
+            if member.ordering_key in stopped:
+                self.left.append(member)
+                continue
+            one = self._one(member, effects)
+            if not is_over(one) and member.ordering_key is not None:
+                stopped.add(member.ordering_key)
+
+    def _one(self, member: Transaction, effects: Effects) -> Settlement:
+        before = effects.writes
+        one = self._executor.attempt(self._bound, member, effects)
+        if is_completion(one):
+            self.inside.append(one)
+        elif effects.broken or effects.writes > before:
+            raise Spoiled([one])
+        else:
+            self.raised.append(one)
+        return one
+
+    def _group(self, effects: Effects) -> None:
+        settlements = self._executor.attempt_group(self._bound, self.left, effects)
+        self.left = []
+        if effects.broken or not any(is_completion(one) for one in settlements):
+            raise Spoiled(settlements)
+        self.inside = settlements
