@@ -79,6 +79,8 @@ class SpyQueue(MemoryQueue):
     def _perform(self, perform, effects):
         self.session = ForcedEffects(effects)
         settlements = perform(self.session)
+        if self.session.broken:
+            raise Conflict  # there is no such session any more
         self.tell("committing", *(one.transaction.data["n"] for one in settlements))
         return settlements
 
@@ -498,12 +500,14 @@ def test_an_error_that_the_handler_caught_but_that_broke_the_session_runs_again_
 
 def test_one_that_raised_before_writing_but_broke_the_session_spoils_it_too(house):
     def work(transaction, context):
+        house.tell("ran", n(transaction))
         if n(transaction) == 2:
             house.queue.session.broken = True
             raise ValueError("a read failed")
         write(context, transaction)
 
     house.run(work, 3, transactional=True)
+    assert house.happened("ran") == [("ran", 1), ("ran", 2), ("ran", 2), ("ran", 1), ("ran", 3)]
     assert house.bank() == [1, 3]
     assert house.states() == ["done", "queued", "done"]
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 
 import click
 
 from ..config import DEFAULT_CONFIG
-from ..errors import ConfigInvalid, Problem
+from ..errors import ConfigInvalid, Problem, TransQueueError
 from ..plugins import judge_plugins
+from .probe import Probe
 from .setup import WRONG, Setup, fail
 
 
@@ -45,7 +47,10 @@ def check(setup: Setup, *, as_json: bool) -> None:
 
 def _problems(setup: Setup) -> list[Problem]:
     try:
-        return judge_plugins(setup.config)
+        with Probe(setup.config) as probe:
+            with suppress(TransQueueError):  # told below, with its place
+                probe.states()
+            return judge_plugins(probe.config)
     except ConfigInvalid as error:
         return list(error.problems)
 

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection as Link
 from types import TracebackType
 from typing import Any, Self
@@ -19,7 +20,6 @@ from ..events import Events
 from ..lifeline import die_with_parent
 from ..plugins import PluginState, load_one, load_plugins, transaction_module
 from ..plugins.enabled import enabled
-from ..plugins.isolation import switch_off
 from ..signals import interrupts_held
 
 LIMIT = "TRANSQUEUE_PROBE_SECONDS"  # how long loading one plugin may take
@@ -29,15 +29,16 @@ _spawn = multiprocessing.get_context("spawn")
 
 
 class Probe:
-    """One look at the enabled plugins; it runs while the caller does something else. Use it in a `with`."""
+    """Looks at the enabled plugins while the caller does something else. Use it in a `with`.
+
+    Attributes:
+        config: the configuration to go on with: plugins that the looking process did not survive are unusable in it.
+    """
 
     def __init__(self, config: Config) -> None:
+        self.config = config
         self._limit = _limit_seconds()
-        self._link, theirs = _spawn.Pipe(duplex=False)
-        self._process = _spawn.Process(target=_look, args=(config, theirs, os.getpid()), name="probe")
-        with interrupts_held():
-            self._process.start()
-        theirs.close()
+        self._start()
 
     def __enter__(self) -> Self:
         return self
@@ -48,12 +49,28 @@ class Probe:
         self._end()
 
     def states(self) -> Sequence[PluginState]:
-        """The state of each plugin.
+        """The state of each plugin; one that hangs, or ends the process that loads it, is broken.
 
         Raises:
-            PluginBroken: one hangs, or ends the process that loads it.
             TransQueueError: the configuration refuses the start (two claims of one type, say).
         """
+        while True:
+            try:
+                return self._look()
+            except _Stuck as stuck:
+                self._end()
+                unusable = {**self.config.unusable, stuck.plugin: stuck.reason}
+                self.config = replace(self.config, unusable=unusable)
+                self._start()
+
+    def _start(self) -> None:
+        self._link, theirs = _spawn.Pipe(duplex=False)
+        self._process = _spawn.Process(target=_look, args=(self.config, theirs, os.getpid()), name="probe")
+        with interrupts_held():
+            self._process.start()
+        theirs.close()
+
+    def _look(self) -> Sequence[PluginState]:
         name = ""
         while isinstance(told := self._told(name), str):
             name = told
@@ -75,15 +92,20 @@ class Probe:
     def _end(self) -> int | None:
         self._process.kill()
         self._process.join()
+        self._link.close()
         return self._process.exitcode
 
 
-def _stuck(name: str, reason: str) -> TransQueueError:
-    if not name:
-        return TransQueueError(f"the plugins could not be looked at: {reason}")
-    if name == transaction_module.NAME:
-        return PluginBroken(name, "import", reason, transaction_module.CURE)
-    return PluginBroken(name, "import", reason, f"Correct it, or switch it off: {switch_off(name)}")
+class _Stuck(Exception):
+    """The process that looks did not survive this plugin."""
+
+    def __init__(self, plugin: str, reason: str) -> None:
+        self.plugin, self.reason = plugin, reason
+        super().__init__(reason)
+
+
+def _stuck(plugin: str, reason: str) -> Exception:
+    return _Stuck(plugin, reason) if plugin else TransQueueError(f"the plugins could not be looked at: {reason}")
 
 
 def _limit_seconds() -> float:
@@ -99,7 +121,7 @@ def _look(config: Config, link: Link, parent: int) -> None:
     try:
         for name in enabled(config):
             link.send(name)
-            if name != transaction_module.NAME:  # it comes last, so the loading below is its own
+            if name != transaction_module.NAME and name not in config.unusable:  # the module is loaded below, last
                 with suppress(PluginBroken):
                     load_one(name, config)
         link.send(list(load_plugins(config, events=Events()).states()))

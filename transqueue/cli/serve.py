@@ -27,6 +27,7 @@ def api(setup: Setup) -> None:
     with Probe(config) as probe:
         setup.queue.close()  # it was well a moment ago: refusals come from here, with their exit codes
         probe.states()
+    config = probe.config
     click.echo(f"API on {api_url(config)}/api/data/, database {config.mongodb.database}; Ctrl-C ends it")
     serve(config.api.host, config.api.port, config.api.threads, partial(load_app, config, uri, log_json=log_json))
 
@@ -42,6 +43,7 @@ def work(setup: Setup) -> None:
     with Probe(config) as probe:
         queue = setup.queue
         probe.states()
+    config = probe.config
     supervisor = Supervisor(config, uri, queue, events=events, log_json=log_json)
     click.echo(
         f"{config.workers.processes} workers, database {config.mongodb.database}; Ctrl-C ends them in good order"

@@ -42,7 +42,9 @@ def up(setup: Setup) -> None:
     with Probe(config) as probe, _database(config, events) as (uri, beside):
         check_free(config.api.host, config.api.port)
         queue = connect(uri, config.mongodb.database)
-        greeting = Greeting(config, probe.states(), stop)
+        states = probe.states()
+        config = probe.config
+        greeting = Greeting(config, states, stop)
         door = Door(config, uri, events=events, log_json=not on_terminal)
         supervisor = Supervisor(config, uri, queue, events=events, log_json=not on_terminal, on_ready=greeting.start)
         supervisor.run(stop, beside=[door, *beside])

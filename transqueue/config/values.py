@@ -69,6 +69,7 @@ class Config:
         file: the file it came from, absolute; none when there is none.
         root: the folder of the file, where relative paths and `transaction_module` start from; absolute when read.
         data_dir: absolute when read.
+        unusable: plugins that may not be imported at all, with why: a look in another process did not survive them.
         positions: where each key stands in the file; no part of what makes two configurations equal.
     """
 
@@ -82,11 +83,13 @@ class Config:
     plugins: Mapping[str, PluginConfig] = field(default_factory=FrozenDict)
     routes: Mapping[str, str] = field(default_factory=FrozenDict)
     transaction_module: str = ""
+    unusable: Mapping[str, str] = field(default_factory=FrozenDict)
     positions: Positions = field(default_factory=Positions, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "plugins", FrozenDict(self.plugins))
         object.__setattr__(self, "routes", freeze(self.routes))
+        object.__setattr__(self, "unusable", freeze(self.unusable))
 
     def problem(self, path: Sequence[str | int] | str, message: str) -> Problem:
         """A mistake found later at a path into the file, such as `plugins.ledger.config.rate`.

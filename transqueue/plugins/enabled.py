@@ -9,6 +9,7 @@ from ..config import Config
 from ..errors import PluginBroken
 from . import find, hooks, transaction_module
 from .find import Found
+from .isolation import switch_off
 from .load import Plugin, load_one
 
 
@@ -35,6 +36,7 @@ def load_enabled(config: Config) -> Loaded:
     plugins, broken = list[Plugin](), dict[str, PluginBroken]()
     for name in enabled(config):
         try:
+            _refuse_unusable(name, config)
             if name == transaction_module.NAME:
                 plugins.append(transaction_module.load_transaction_module(config, manager))
             else:
@@ -42,3 +44,10 @@ def load_enabled(config: Config) -> Loaded:
         except PluginBroken as error:
             broken[name] = error
     return Loaded(available=available, plugins=plugins, broken=broken)
+
+
+def _refuse_unusable(name: str, config: Config) -> None:
+    if name in config.unusable:
+        is_module = name == transaction_module.NAME
+        cure = transaction_module.CURE if is_module else f"Correct it, or switch it off: {switch_off(name)}"
+        raise PluginBroken(name, "import", config.unusable[name], cure)
