@@ -301,7 +301,9 @@ def test_nothing_outlives_a_front_process_that_is_killed(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_closes_the_door_well_within_5_seconds(open_door: Callable[[], Door], number: signal.Signals) -> None:
+def test_a_signal_closes_the_door_well_though_somebody_waits(
+    open_door: Callable[[], Door], number: signal.Signals, wait_until: Callable[..., Any]
+) -> None:
     door = open_door()
     processes = door.processes()
     identity = door.ask("POST", "/api/data/", ANN)[1]["data"]["transaction_id"]
@@ -310,8 +312,8 @@ def test_a_signal_closes_the_door_well_within_5_seconds(open_door: Callable[[], 
         door.front.send_signal(number)
         code, said = door.ends()
     assert (code, said) == (0, "")
-    assert time.monotonic() - started < 5
-    assert not any(_runs(one) for one in processes)
+    assert time.monotonic() - started < 20  # of the 25 that somebody waits for
+    wait_until(lambda: not any(_runs(one) for one in processes), timeout=3, message="all processes are gone")
 
 
 def test_a_ctrl_c_that_reaches_every_process_is_no_failure(open_door: Callable[[], Door]) -> None:
