@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import threading
+import traceback
 from collections import deque
 from collections.abc import Callable
 
@@ -69,6 +70,9 @@ class LeaseKeeper:
                 self._events.emit("queue.unavailable", message=str(error))
                 if self._closing:
                     return
+                self._wake.wait(AGAIN_SECONDS)
+            except Exception:  # a defect here must not let every lease lapse
+                self._events.emit("keeper.failed", traceback=traceback.format_exc())
                 self._wake.wait(AGAIN_SECONDS)
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from .events import Event, Listener
 WARNINGS = frozenset(
     {
         "door.died",
+        "keeper.failed",
         "lease.lost",
         "mongod.died",
         "mongod.not_started",

@@ -29,8 +29,6 @@ CRASHED_SECONDS = 2.0  # at most, after a worker that was ready: what it ran has
 TURN_SECONDS = 0.1
 KEEPER_SECONDS = 10.0
 
-Spawn = Callable[[int, float], Child]
-
 
 class Neighbour(Protocol):
     """Another process that the supervisor's own process looks after, such as the door."""

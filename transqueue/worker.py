@@ -36,6 +36,7 @@ from .transaction import KEYED_LANES, LANES, Transaction
 EXIT_STOPPED, EXIT_BOOT_FAILED, EXIT_TRACK_LOST = 0, 70, 75
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, WAIT_GROWTH = 0.005, 0.1, 1.5
 UNAVAILABLE_WAIT_SECONDS = 0.5
+LOOK_AROUND = 8  # turns
 FAMILY_SECONDS = 0.5  # how long the types found for a family are believed
 
 
@@ -61,6 +62,15 @@ class Waiting(Protocol):
     def wait(self, seconds: float) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One place that a worker leases from."""
+
+    name: str
+    lease: Callable[[], Sequence[Transaction]]
+    in_order: bool = False
+
+
 class Worker:
     """The loop of a worker process. One turn is a method, so tests take it turn by turn."""
 
@@ -83,7 +93,7 @@ class Worker:
         self._is_parked, self._monotonic = is_parked, monotonic
         self._families = [type for type in bounds if type.endswith(".*")]
         self._found: tuple[float, list[str]] = (float("-inf"), [])
-        self._next = 0
+        self._next = self._turns = 0
 
     def run(self) -> None:
         """Take turns until told to stop."""
@@ -112,31 +122,46 @@ class Worker:
         sources = self._sources(types)
         for step in range(len(sources)):
             at = (self._next + step) % len(sources)
-            if leased := sources[at]():
+            if leased := sources[at].lease():
                 self._next = at + 1
-                self._batches.work_off(self._bound, leased, stopping=self._stop.is_set)
+                self._work_off(sources[at], leased)
                 return True
         return False
 
-    def _sources(self, types: Sequence[str]) -> list[Callable[[], Sequence[Transaction]]]:
-        """What leases: each type by itself, and each plugin's types together where keys order them."""
+    def _work_off(self, source: Source, leased: Sequence[Transaction]) -> None:
+        began = self._monotonic()
+        self._batches.work_off(self._bound, leased, stopping=self._stop.is_set)
+        if source.in_order:
+            self._pace.learn(source.name, len(leased), self._monotonic() - began)
+        self._turns += 1
+
+    def _sources(self, types: Sequence[str]) -> list[Source]:
+        """Each type by itself, and each plugin's types together where keys order them."""
         of_plugins: dict[str, list[str]] = {}
         for type in types:
             of_plugins.setdefault(self._bound(type).handler.plugin, []).append(type)
-        ordered = [partial(self._lease_in_order, plugin, types) for plugin, types in of_plugins.items()]
-        return [*(partial(self._lease, type) for type in types), *ordered]
+        ordered = [
+            Source(f"{plugin}/", partial(self._lease_in_order, plugin, types), in_order=True)
+            for plugin, types in of_plugins.items()
+        ]
+        return [*(Source(type, partial(self._lease, type)) for type in types), *ordered]
 
     def _lease(self, type: str) -> Sequence[Transaction]:
         """From this worker's own lanes first, so that workers keep out of each other's way."""
         limit = self._pace.limit(type)
-        own = self._queue.lease(self._id, type, limit=limit, lanes=self._lanes)
+        own = [] if self._looks_around() else self._queue.lease(self._id, type, limit=limit, lanes=self._lanes)
         return own or self._queue.lease(self._id, type, limit=limit)
 
     def _lease_in_order(self, plugin: str, types: Sequence[str]) -> Sequence[Transaction]:
-        limit = min(self._pace.limit(type) for type in types)
-        own = [KEYED_LANES[lane] for lane in self._lanes]
-        lanes = [*own, *(lane for lane in KEYED_LANES if lane not in own)]
-        return self._queue.lease_in_order(self._id, plugin, types, limit=limit, lanes=lanes)
+        """As `_lease`, and each time from another lane on, so that no lane has to wait for the others."""
+        own = _turned([KEYED_LANES[lane] for lane in self._lanes], self._turns)
+        others = _turned([lane for lane in KEYED_LANES if lane not in own], self._turns)
+        lanes = [*others, *own] if self._looks_around() else [*own, *others]
+        return self._queue.lease_in_order(self._id, plugin, types, limit=self._pace.limit(f"{plugin}/"), lanes=lanes)
+
+    def _looks_around(self) -> bool:
+        """Now and then, so that the lanes of a worker that is busy for long do not wait for it."""
+        return self._turns % LOOK_AROUND == LOOK_AROUND - 1
 
     def _types(self) -> list[str]:
         exact = [type for type in self._bounds if not type.endswith(".*")]
@@ -162,6 +187,11 @@ class Worker:
 def lanes_of(slot: int, processes: int) -> list[int]:
     """The lanes that the worker of a slot looks into first."""
     return [lane for lane in range(LANES) if lane % max(processes, 1) == slot % max(processes, 1)] or [slot % LANES]
+
+
+def _turned(lanes: Sequence[int], by: int) -> list[int]:
+    at = by % len(lanes) if lanes else 0
+    return [*lanes[at:], *lanes[:at]]
 
 
 def bind(table: HandlerTable, events: Events) -> dict[str, Bound]:

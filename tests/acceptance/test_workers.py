@@ -264,3 +264,32 @@ def _one_that_runs(site: Any, running: Any) -> int | None:
     rows = site.database["Workers"].find({"_id": {"$in": holders}, "ended_at": None})
     living = set(running.workers())
     return next((row["pid"] for row in rows if row["pid"] in living), None)
+
+
+KEYED = """
+    import random
+    from transqueue import handler
+
+    @handler("step", ordering_key="account", transactional=True, backoff_seconds=(0.1, 0.2), max_attempts=20)
+    def step(transaction, context):
+        data = transaction.data
+        context.db["Steps"].update_one({"_id": data["account"]}, {"$push": {"done": data["n"]}}, upsert=True)
+        if random.random() < 0.1:
+            raise OSError("now and then")
+"""
+
+
+def test_each_key_is_processed_in_the_order_accepted_through_retries_and_killed_workers(site: Any) -> None:
+    site.plugin("steps", KEYED)
+    running = site.up()
+    steps = [{"account": f"account-{n % 5}", "n": n} for n in range(200)]
+    batch = {"transactions": [{"type": "step", "data": step} for step in steps]}
+    status, body, _ = site.ask("POST", "/api/data/batch", batch)
+    assert status == 200
+    ids = [result["data"]["transaction_id"] for result in body["data"]["results"]]
+    for done in (40, 80, 120):
+        site.wait_until(lambda done=done: site.count(ids, "done") >= done, timeout=60)
+        os.kill(running.workers()[0], signal.SIGKILL)
+    site.until(ids, "done", timeout=90)
+    told = {row["_id"]: row["done"] for row in site.database["Steps"].find()}
+    assert told == {f"account-{a}": [n for n in range(200) if n % 5 == a] for a in range(5)}

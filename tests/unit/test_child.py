@@ -131,6 +131,13 @@ def test_idle_is_never_overdue(child, process):
     assert process.sent == []
 
 
+def test_a_half_written_mark_is_idle_whatever_deadline_was_there_before(child, process):
+    run(process, deadline=500)
+    with pytest.raises(ValueError, match="bytes too long"):
+        run(process, "9" * 33)
+    assert not child.check_deadline(501)
+
+
 def test_one_within_its_limit_is_left_alone(child, process):
     run(process, deadline=500)
     assert not child.check_deadline(500)

@@ -71,10 +71,14 @@ class TroubledQueue(MemoryQueue):
 
 
 class House:
-    def __init__(self):
+    def __init__(self, lease_seconds=LEASE):
         self.queue, self.ticks, self.heard = TroubledQueue(), Ticks(), []
         self.keeper = LeaseKeeper(
-            self.queue, lease_seconds=LEASE, events=Events(self.heard.append), now=self.ticks, random=lambda: 0.5
+            self.queue,
+            lease_seconds=lease_seconds,
+            events=Events(self.heard.append),
+            now=self.ticks,
+            random=lambda: 0.5,
         )
 
     def child(self, name):
@@ -104,6 +108,13 @@ class House:
 @pytest.fixture
 def house():
     return House()
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """One that has nothing to do for ten minutes, unless it is woken."""
+    monkeypatch.setattr(keeper_module, "RESCUE_SECONDS", 600)
+    return House(lease_seconds=600 * RENEWALS_PER_LEASE)
 
 
 @pytest.fixture
@@ -299,21 +310,23 @@ def test_hosts_spread_their_rescues_by_luck(luck, share):
 # As a thread
 
 
-def test_it_ends_when_it_is_closed_and_nothing_is_left(house, in_thread, wait_until):
-    house.child("ann")
-    running = in_thread(house.keeper.run)
-    wait_until(lambda: "renew" in house.queue.verbs())
-    house.keeper.close()
+def test_it_ends_at_once_when_it_is_closed_and_nothing_is_left(patient, in_thread, wait_until):
+    patient.child("ann")
+    running = in_thread(patient.keeper.run)
+    wait_until(lambda: "rescue" in patient.queue.verbs())
+    patient.keeper.close()
     running.result(timeout=10)
 
 
-def test_it_wakes_up_for_one_that_died(house, in_thread, wait_until):
-    ann = house.child("ann")
-    running = in_thread(house.keeper.run)
-    wait_until(lambda: "rescue" in house.queue.verbs())
-    house.keeper.end(ann, Casualty())
-    wait_until(lambda: "end" in house.queue.verbs())
-    house.keeper.close()
+def test_it_wakes_up_for_one_that_died_and_for_a_new_one(patient, in_thread, wait_until):
+    ann = patient.child("ann")
+    running = in_thread(patient.keeper.run)
+    wait_until(lambda: "rescue" in patient.queue.verbs())
+    patient.keeper.end(ann, Casualty())
+    wait_until(lambda: "end" in patient.queue.verbs())
+    bob = patient.child("bob")
+    wait_until(lambda: bob.alarms)
+    patient.keeper.close()
     running.result(timeout=10)
 
 

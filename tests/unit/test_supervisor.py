@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -294,6 +295,12 @@ def test_those_that_never_get_ready_are_replaced_ever_more_slowly(lonely):
     assert all(earlier <= later + 0.02 for earlier, later in pairwise(found))
 
 
+def test_one_that_took_long_and_never_got_ready_did_not_live_well(lonely):
+    lonely.turn()
+    found = waits(lonely, 3, ready=False, lived=BOOT_SECONDS + 1)
+    assert found == pytest.approx([0.1, 0.2, 0.4], abs=0.02)
+
+
 def test_those_that_die_young_of_their_work_wait_but_not_for_long(lonely):
     lonely.turn()
     found = waits(lonely, 8, ready=True, lived=1)
@@ -450,13 +457,15 @@ def test_when_something_goes_wrong_the_workers_are_drained_all_the_same(house):
     assert [worker for worker, _ in house.queue.ended] == ["worker-0", "worker-1"]
 
 
-@pytest.mark.parametrize("event", ["a death", "a word"])
+@pytest.mark.parametrize("event", ["the death of one that is ready", "the word of a new one"])
 def test_a_death_or_a_word_of_a_worker_ends_its_wait_at_once(lonely, monkeypatch, event):
     monkeypatch.setattr(supervisor_module, "TURN_SECONDS", 60)
-    happen = {
-        "a death": lambda: lonely.children[0].process.die(1),
-        "a word": lambda: lonely.children[0].begin(),  # noqa: PLW0108  (there is no child yet)
-    }
+    if event == "the word of a new one":
+        lonely.turn()
+        happen = lonely.children[0].begin
+    else:
+        (child,) = lonely.begun()
+        happen = partial(child.process.die, 1)
     began = time.monotonic()
-    lonely.supervisor.run(Stop(looks=1), beside=[Neighbour(lonely, happen[event])])
+    lonely.supervisor.run(Stop(looks=1), beside=[Neighbour(lonely, happen)])
     assert time.monotonic() - began < 30

@@ -18,8 +18,8 @@ from transqueue.pace import Pace
 from transqueue.queue import WorkerRecord
 from transqueue.submission import Admission
 from transqueue.testing import MemoryQueue, SettableClock
-from transqueue.transaction import LANES, State, Transaction, TransactionIds
-from transqueue.worker import Worker, alarm_moment, bind, follow_ups, is_parked, lanes_of
+from transqueue.transaction import KEYED_LANES, LANES, Stamp, State, Transaction, TransactionIds
+from transqueue.worker import LOOK_AROUND, Worker, alarm_moment, bind, follow_ups, is_parked, lanes_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -101,13 +101,16 @@ class House:
 
         return Bound(Handler(type=claim, target=run), run, {})
 
-    def enqueue(self, type, *, lane=0):
+    def enqueue(self, type, *, lane=0, **fields):
         now = self.queue.clock.now()
-        new = Transaction(
-            id=self._ids.next(now), type=type, data={}, created_at=now, due_at=now, max_attempts=1, lane=lane
-        )
+        given = {"created_at": now, "due_at": now, "max_attempts": 1, "lane": lane, "data": {}}
+        new = Transaction(id=self._ids.next(now), type=type, **given | fields)
         self.queue.enqueue([new])
         return new.id
+
+    def enqueue_keyed(self, type, key, *, lane):
+        """One of the key, in the keyed lane of this number; the bounds here have the plugin ""."""
+        return self.enqueue(type, lane=KEYED_LANES[lane], ordering_key=key, plugin=Stamp("", "1"))
 
     def turns(self, count):
         return [self.worker.turn() for _ in range(count)]
@@ -158,6 +161,34 @@ def test_from_other_lanes_it_takes_what_its_own_do_not_have():
     assert house.queue.get(far).state is State.DONE
 
 
+def test_now_and_then_all_lanes_are_looked_at_alike():
+    house = House("a", lanes=(2, 3))
+    house.pace.learn("a", 1, 9.0)  # slow ones, so one at a time
+    far = house.enqueue("a", lane=9)
+    for _ in range(2 * LOOK_AROUND):
+        house.enqueue("a", lane=2)
+    house.turns(LOOK_AROUND)
+    assert house.queue.get(far).state is State.DONE
+
+
+def test_keyed_ones_run_in_their_order_across_types():
+    house = House("a", "b")
+    ids = [house.enqueue_keyed(type, "ann", lane=0) for type in "abba"]
+    while house.worker.turn():
+        pass
+    assert [type for _, type in house.ran] == ["a", "b", "b", "a"]
+    assert {house.queue.get(one).state for one in ids} == {State.DONE}
+
+
+def test_no_keyed_lane_waits_until_another_is_empty():
+    house = House("a", lanes=(0, 1))
+    late = house.enqueue_keyed("a", "bob", lane=1)
+    for number in range(20):
+        house.enqueue_keyed("a", f"account-{number}", lane=0)
+    house.turns(2)
+    assert house.queue.get(late).state is State.DONE
+
+
 def test_types_are_taken_in_turn():
     house = House("a", "b", "c")
     for type in ("a", "a", "a", "b", "c", "c"):
@@ -203,6 +234,7 @@ def test_an_exact_claim_wins_over_a_family():
     house.enqueue("a.c")
     house.turns(3)
     assert sorted(house.ran) == [("a.*", "a.c"), ("a.b", "a.b")]
+    assert house.queue.of("due")[0] == [["a.b", "a.c"]]
 
 
 def test_the_longest_family_wins():
