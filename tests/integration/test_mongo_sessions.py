@@ -142,7 +142,7 @@ def test_an_error_that_perform_caught_breaks_the_session_and_nothing_is_committe
         return [desk.complete(held)]
 
     with pytest.raises(QueueUnavailable):
-        desk.queue.settle_in_session(perform, timeout_seconds=1)
+        desk.queue.settle_in_session(perform, timeout_seconds=0.4)
     assert set(seen) == {(1, False), (1, True)}, "each run starts anew, and what failed has written nothing"
     assert value(bank) == 0
     assert desk.get(held) == held

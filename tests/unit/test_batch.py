@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 
 from transqueue import Reject, RetryLater, handler
-from transqueue.batch import FLUSH_SECONDS, HOLD_SECONDS, Batches
 from transqueue.errors import QueueUnavailable, TrackLost
 from transqueue.events import Events
 from transqueue.executor import Bound, Executor
 from transqueue.handlers import marks
 from transqueue.marker import Marker
-from transqueue.pace import Pace
 from transqueue.queue import WorkerRecord
-from transqueue.session_run import SESSION_SECONDS
 from transqueue.testing import MemoryQueue, SettableClock
 from transqueue.transaction import Stamp, State, Transaction, TransactionIds, keyed_lane
+from transqueue.worker.batch import FLUSH_SECONDS, HOLD_SECONDS, Batches
+from transqueue.worker.pace import Pace
+from transqueue.worker.session_run import SESSION_SECONDS
 
 
 class Ticks:

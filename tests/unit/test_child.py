@@ -9,11 +9,11 @@ from multiprocessing.connection import Connection
 
 import pytest
 
-from transqueue import child as child_module
-from transqueue.child import LEAVE_SECONDS, TERMINATE_GRACE_SECONDS, Child
 from transqueue.config import Config, WorkersConfig
 from transqueue.lifeline import boot_time
 from transqueue.queue import Casualty
+from transqueue.supervisor import child as child_module
+from transqueue.supervisor.child import LEAVE_SECONDS, TERMINATE_GRACE_SECONDS, Child
 from transqueue.worker import EXIT_BOOT_FAILED, EXIT_TRACK_LOST, work
 
 ID, OTHER = "1" * 21, "2" * 21

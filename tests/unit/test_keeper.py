@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from transqueue import keeper as keeper_module
 from transqueue.errors import QueueUnavailable
 from transqueue.events import Events
-from transqueue.keeper import RENEWALS_PER_LEASE, RESCUE_SECONDS, LeaseKeeper
 from transqueue.queue import Casualty, WorkerRecord
+from transqueue.supervisor import keeper as keeper_module
+from transqueue.supervisor.keeper import RENEWALS_PER_LEASE, RESCUE_SECONDS, LeaseKeeper
 from transqueue.testing import MemoryQueue, SettableClock
 from transqueue.transaction import State, Transaction, TransactionIds
 
@@ -360,6 +360,35 @@ def test_it_goes_on_when_the_database_comes_back(house, in_thread, wait_until, m
     wait_until(lambda: ann.alarms)
     house.keeper.close()
     running.result(timeout=10)
+
+
+def test_a_defect_does_not_end_it_and_is_told(house, in_thread, wait_until, monkeypatch):
+    monkeypatch.setattr(keeper_module, "AGAIN_SECONDS", 0.01)
+    ann = house.child("ann")
+
+    def fail_once(verb):
+        house.queue.before_answering = lambda verb: None
+        raise ZeroDivisionError("a defect")
+
+    house.queue.before_answering = fail_once
+    running = in_thread(house.keeper.run)
+    wait_until(lambda: ann.alarms)
+    house.keeper.close()
+    running.result(timeout=10)
+    (event,) = house.heard
+    assert event.name == "keeper.failed"
+    assert "ZeroDivisionError: a defect" in event.facts["traceback"]
+
+
+def test_closed_it_does_not_try_a_defect_again(house):
+    def fail(verb):
+        raise ZeroDivisionError("a defect")
+
+    house.keeper.end(house.child("ann"), Casualty())
+    house.queue.before_answering = fail
+    house.keeper.close()
+    house.keeper.run()
+    assert [event.name for event in house.heard] == ["keeper.failed"]
 
 
 @pytest.mark.parametrize("verb", ["renew", "end"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from transqueue.pace import GROWTH, MOST, TARGET_SECONDS, Pace
+from transqueue.worker.pace import GROWTH, MOST, TARGET_SECONDS, Pace
 
 
 def limits(pace: Pace, seconds: float, times: int) -> list[int]:

@@ -9,11 +9,11 @@ from itertools import pairwise
 
 import pytest
 
-from transqueue import supervisor as supervisor_module
 from transqueue.config import Config, WorkersConfig
 from transqueue.events import Events
 from transqueue.queue import Casualty, WorkerRecord
-from transqueue.supervisor import BACKOFF_SECONDS, BOOT_SECONDS, CRASHED_SECONDS, HEALTHY_SECONDS, Supervisor
+from transqueue.supervisor import supervisor as supervisor_module
+from transqueue.supervisor.supervisor import BACKOFF_SECONDS, BOOT_SECONDS, CRASHED_SECONDS, HEALTHY_SECONDS, Supervisor
 from transqueue.testing import MemoryQueue, SettableClock
 
 SIGKILL, SIGTERM = -9, -15

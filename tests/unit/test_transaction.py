@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -60,17 +61,27 @@ def test_more_ids_than_one_millisecond_has_room_for_still_grow():
     assert [int(one) - int(made[0]) for one in made] == [0, 1, 2]
 
 
+@pytest.fixture
+def hasty_threads():
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("hasty_threads")
 def test_eight_threads_get_different_ids_that_grow_for_each():
-    ids, barrier = TransactionIds(), Barrier(8, timeout=30)
+    ids, barrier = TransactionIds(randrange=lambda _: 0), Barrier(8, timeout=30)
 
     def make(number):
         barrier.wait()
-        return [ids.next(NOW - timedelta(milliseconds=(number * step) % 5)) for step in range(500)]
+        return [ids.next(NOW - timedelta(milliseconds=(number * step) % 5)) for step in range(2000)]
 
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(make, range(8)))
     assert all(mine == sorted(mine) for mine in made)
-    assert len({one for mine in made for one in mine}) == 8 * 500
+    assert len({one for mine in made for one in mine}) == 8 * 2000
 
 
 def test_an_effect_key_is_the_same_on_every_attempt_and_of_every_copy():

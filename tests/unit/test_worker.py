@@ -8,18 +8,19 @@ from decimal import Decimal
 import pytest
 
 from transqueue import Handler
-from transqueue import worker as worker_module
-from transqueue.batch import Batches
 from transqueue.errors import QueueUnavailable, SubmissionRefused, TrackLost
 from transqueue.events import Events
 from transqueue.executor import Bound, Executor
 from transqueue.marker import Marker
-from transqueue.pace import Pace
 from transqueue.queue import WorkerRecord
 from transqueue.submission import Admission
 from transqueue.testing import MemoryQueue, SettableClock
 from transqueue.transaction import KEYED_LANES, LANES, Stamp, State, Transaction, TransactionIds
-from transqueue.worker import LOOK_AROUND, Worker, alarm_moment, bind, follow_ups, is_parked, lanes_of
+from transqueue.worker import worker as worker_module
+from transqueue.worker.batch import Batches
+from transqueue.worker.pace import Pace
+from transqueue.worker.process import alarm_moment, bind, follow_ups, is_parked
+from transqueue.worker.worker import LOOK_AROUND, Worker, lanes_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from .outcome import Verb
-from .queue import Settlement
-from .transaction import Transaction
+from ..outcome import Verb
+from ..queue import Settlement
+from ..transaction import Transaction
 
 
 class Holding:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from .executor import Bound, Executor, is_completion
+from ..executor import Bound, Executor, is_completion
+from ..queue import Effects, Settlement
+from ..transaction import Transaction
 from .holding import is_over
-from .queue import Effects, Settlement
-from .transaction import Transaction
 
 SESSION_SECONDS = 0.5  # a session locks what it wrote: it takes no further member after this
 

@@ -14,15 +14,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
-from .errors import QueueUnavailable
-from .events import Events
-from .executor import Bound, Executor, is_completion
+from ..errors import QueueUnavailable
+from ..events import Events
+from ..executor import Bound, Executor, is_completion
+from ..outcome import Verb
+from ..queue import Settlement, TransactionQueue
+from ..transaction import Transaction
 from .holding import Holding
-from .outcome import Verb
 from .pace import Pace
-from .queue import Settlement, TransactionQueue
 from .session_run import SessionRun, Spoiled
-from .transaction import Transaction
 
 FLUSH_SECONDS = 0.01
 HOLD_SECONDS = 1.0  # longer than this nothing waits in a worker's hands

@@ -10,11 +10,11 @@ import uuid
 from multiprocessing.connection import Connection as Link
 from multiprocessing.process import BaseProcess
 
-from .config import Config
-from .marker import Marker
-from .queue import Casualty
-from .signals import interrupts_held
-from .worker import EXIT_BOOT_FAILED, EXIT_TRACK_LOST, Assignment, alarm_moment, work
+from ..config import Config
+from ..marker import Marker
+from ..queue import Casualty
+from ..signals import interrupts_held
+from ..worker import EXIT_BOOT_FAILED, EXIT_TRACK_LOST, Assignment, alarm_moment, work
 
 TERMINATE_GRACE_SECONDS = 2.0
 LEAVE_SECONDS = 30.0  # for a worker whose handler ended in the grace: to settle, shut down and end

@@ -14,13 +14,13 @@ from multiprocessing.connection import Connection as Link
 from multiprocessing.connection import wait
 from typing import Protocol
 
+from ..config import Config
+from ..events import Events
+from ..lifeline import boot_time
+from ..queue import TransactionQueue
+from ..signals import StopFlag
 from .child import Child
-from .config import Config
-from .events import Events
 from .keeper import LeaseKeeper
-from .lifeline import boot_time
-from .queue import TransactionQueue
-from .signals import StopFlag
 
 BOOT_SECONDS = 60.0
 HEALTHY_SECONDS = 10.0

@@ -12,12 +12,12 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 
+from ..errors import QueueUnavailable
+from ..events import Events
+from ..lifeline import boot_time
+from ..queue import Casualty, Rescue, TransactionQueue
+from ..worker import alarm_moment
 from .child import Child
-from .errors import QueueUnavailable
-from .events import Events
-from .lifeline import boot_time
-from .queue import Casualty, Rescue, TransactionQueue
-from .worker import alarm_moment
 
 RENEWALS_PER_LEASE = 6
 RESCUE_SECONDS = 5.0
@@ -68,12 +68,13 @@ class LeaseKeeper:
                 self.turn()
             except QueueUnavailable as error:
                 self._events.emit("queue.unavailable", message=str(error))
-                if self._closing:
-                    return
-                self._wake.wait(AGAIN_SECONDS)
             except Exception:  # a defect here must not let every lease lapse
                 self._events.emit("keeper.failed", traceback=traceback.format_exc())
-                self._wake.wait(AGAIN_SECONDS)
+            else:
+                continue
+            if self._closing:
+                return
+            self._wake.wait(AGAIN_SECONDS)
 
     def close(self) -> None:
         """End `run` after what is to be put back; when the database is away, without it."""

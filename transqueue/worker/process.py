@@ -1,0 +1,149 @@
+"""The life of a worker process: made by its supervisor's spawn, from booting to the last word.
+
+It dies with its supervisor, and at the end of its lease, by the kernel's hand. What it holds is never in doubt: when an
+answer of the database leaves it in doubt (`TrackLost`), it ends, and its supervisor puts everything back.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection as Link
+from typing import Any
+
+from .. import logs
+from ..config import Config
+from ..errors import TrackLost, TransQueueError
+from ..events import Events
+from ..executor import Bound, Executor, NewTransaction
+from ..lifeline import LeaseAlarm, boot_time, die_with_parent
+from ..marker import Marker
+from ..mongodb import connect
+from ..plugins import HandlerTable, load_plugins
+from ..queue import WorkerRecord
+from ..signals import StopFlag
+from ..submission import Admission, read_envelope, read_json, write_json
+from ..transaction import Transaction
+from .batch import Batches
+from .pace import Pace
+from .worker import Worker, lanes_of
+
+EXIT_BOOT_FAILED, EXIT_TRACK_LOST = 70, 75
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a supervisor hands to a worker that it spawns; everything else the worker makes itself."""
+
+    config: Config
+    uri: str
+    worker: str
+    slot: int
+    supervisor: int
+    marker: Marker
+    link: Link
+    log_json: bool
+
+
+def work(assignment: Assignment) -> None:
+    """The whole life of a worker process; the target of its supervisor's spawn."""
+    die_with_parent(assignment.supervisor)
+    stop = StopFlag(ignore_interrupt=True)
+    alarm = LeaseAlarm()
+    logs.configure(as_json=assignment.log_json)
+    events = Events(logs.listener(role="worker", worker=assignment.worker[:8], slot=assignment.slot))
+    try:
+        queue = connect(assignment.uri, assignment.config.mongodb.database)
+        table = load_plugins(assignment.config, events=events, known_types=queue.catalog.known_types())
+        table.startup("worker")
+        worker = _assemble(assignment, queue, table, stop, events)
+        _begin(assignment, queue, alarm)
+    except TransQueueError as error:
+        events.emit("worker.boot_failed", message=str(error))
+        sys.exit(EXIT_BOOT_FAILED)
+    try:
+        worker.run()
+    except TrackLost as error:
+        events.emit("worker.track_lost", message=str(error))
+        assignment.marker.idle()  # it is the database's doing, so nothing is charged for it
+        sys.exit(EXIT_TRACK_LOST)
+    table.shutdown("worker")
+    queue.close()
+
+
+def _assemble(assignment: Assignment, queue: Any, table: HandlerTable, stop: StopFlag, events: Events) -> Worker:
+    config, pace = assignment.config, Pace()
+    admission = Admission(table=table, default_type=config.default_type, clock=queue.clock, events=events)
+    executor = Executor(clock=queue.clock, marker=assignment.marker, new_transaction=follow_ups(admission))
+    bounds = bind(table, events)
+    return Worker(
+        queue,
+        Batches(queue, executor, events=events, pace=pace),
+        bounds,
+        id=assignment.worker,
+        lanes=lanes_of(assignment.slot, config.workers.processes),
+        pace=pace,
+        stop=stop,
+        events=events,
+        is_parked=partial(is_parked, table, bounds),
+    )
+
+
+def _begin(assignment: Assignment, queue: Any, alarm: LeaseAlarm) -> None:
+    """Start the lease, and from now on live only as long as the supervisor says that it is held."""
+    lease_seconds = assignment.config.workers.lease_seconds
+    began = boot_time()
+    record = WorkerRecord(
+        id=assignment.worker, host=socket.gethostname(), pid=os.getpid(), slot=assignment.slot, sessions=queue.sessions
+    )
+    queue.begin(record, lease_seconds=lease_seconds)
+    alarm.set(alarm_moment(began, lease_seconds))
+    threading.Thread(target=_follow, args=(assignment.link, alarm), daemon=True, name="lease").start()
+    assignment.link.send("ready")
+
+
+def alarm_moment(renewal_began: float, lease_seconds: float) -> float:
+    """When a worker must be dead, in `boot_time`: safely before a lease renewed after `renewal_began` lapses."""
+    return renewal_began + lease_seconds * 0.9
+
+
+def _follow(link: Link, alarm: LeaseAlarm) -> None:
+    """Set the alarm to each moment that the supervisor sends. Its silence ends in the alarm, its death in ours."""
+    while True:
+        try:
+            alarm.set(link.recv())
+        except (EOFError, OSError):
+            os._exit(EXIT_TRACK_LOST)
+
+
+def bind(table: HandlerTable, events: Events) -> dict[str, Bound]:
+    """The handlers of the table, ready to be called here. One whose class cannot be made is told, and parks."""
+    bounds: dict[str, Bound] = {}
+    for type, handler in table.types().items():
+        config = table.config_of(handler.plugin)
+        try:
+            bounds[type] = Bound(handler, handler.callable(config), config)
+        except BaseException as error:
+            events.emit("plugin.broken", plugin=handler.plugin, type=type, phase="handlers", reason=repr(error))
+    return bounds
+
+
+def is_parked(table: HandlerTable, bounds: Mapping[str, Bound], type: str) -> bool:
+    """Whether the claim that a type falls under has no handler that works here."""
+    handler = table.resolve(type)
+    return handler is None or handler.type not in bounds
+
+
+def follow_ups(admission: Admission) -> NewTransaction:
+    """What makes follow-ups: read as strictly as if they came through the door."""
+
+    def new(type: str, data: Mapping[str, Any], options: Mapping[str, Any]) -> Transaction:
+        sent = {"type": type, "data": data} | ({"options": options} if options else {})
+        return admission.admit(read_envelope(read_json(write_json(sent, nan_as_null=False).encode())))
+
+    return new
