@@ -15,7 +15,7 @@ class FrozenDict(dict[K, V]):
     __slots__ = ()
 
     def _refuse(self, *_args: Any, **_kwargs: Any) -> NoReturn:
-        raise TypeError("the configuration is frozen: change config.yaml and reload")
+        raise TypeError("the configuration is frozen: change config.yaml and start again")
 
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
