@@ -219,11 +219,11 @@ def test_what_cannot_be_renewed_is_not_lapsed_and_is_tried_again(house):
 # Ending
 
 
-def test_the_dead_are_ended_before_anything_else(house):
+def test_leases_are_renewed_first_then_the_dead_are_ended_then_others_are_rescued(house):
     ann = house.child("ann")
     house.child("bob")
     house.keeper.end(ann, Casualty())
-    assert house.turn() == ["end", "renew", "rescue"]
+    assert house.turn() == ["renew", "end", "rescue"]
     assert house.queue.asked[1] == ("renew", "bob")
 
 

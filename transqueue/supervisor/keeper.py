@@ -82,14 +82,14 @@ class LeaseKeeper:
         self._wake.set()
 
     def turn(self) -> None:
-        """End the dead, then renew and rescue when it is time.
+        """Renew when it is time, for lives depend on it; then end the dead, and rescue when it is time.
 
         Raises:
             QueueUnavailable: the database did not answer; the next turn goes on.
         """
-        self._end_dead()
         if self._now() >= self._renew_at:
             self._renew()
+        self._end_dead()
         if self._now() >= self._rescue_at and not self._closing:
             self._rescue()
 
