@@ -224,7 +224,7 @@ def test_leases_are_renewed_first_then_the_dead_are_ended_then_others_are_rescue
     house.child("bob")
     house.keeper.end(ann, Casualty())
     assert house.turn() == ["renew", "end", "rescue"]
-    assert house.queue.asked[1] == ("renew", "bob")
+    assert house.queue.asked[0] == ("renew", "bob")
 
 
 def test_what_a_dead_one_held_goes_back_with_its_casualty_and_is_told(house):
