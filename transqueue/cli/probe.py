@@ -74,6 +74,7 @@ class Probe:
         name = ""
         while isinstance(told := self._told(name), str):
             name = told
+        self._end()
         if isinstance(told, BaseException):
             raise told
         states: Sequence[PluginState] = told
