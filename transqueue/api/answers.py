@@ -14,6 +14,23 @@ from ..errors import SubmissionRefused
 from ..submission import CLASSIC_INVALID, Envelope, write_json
 from ..transaction import State, Transaction
 
+PROTECTION = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+
+def protected(response: Response) -> Response:
+    """The response with the headers that each answer has; what it says itself of them stands."""
+    for name, value in PROTECTION.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+_INTERNAL = ("traceback", "lease")  # of an error, and of a history entry
+
 
 def answer(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON response."""
@@ -63,12 +80,12 @@ def shown(transaction: Transaction) -> dict[str, Any]:
         "due_at": transaction.due_at,
         "finished_at": transaction.finished_at,
         "result": transaction.result,
-        "error": _without_traceback(transaction.error),
-        "history": [_without_traceback(entry) for entry in transaction.history],
+        "error": _without_internals(transaction.error),
+        "history": [_without_internals(entry) for entry in transaction.history],
     }
 
 
-def _without_traceback(value: Any) -> Any:
+def _without_internals(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
-    return {name: _without_traceback(item) for name, item in value.items() if name != "traceback"}
+    return {name: _without_internals(item) for name, item in value.items() if name not in _INTERNAL}

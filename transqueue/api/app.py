@@ -15,11 +15,13 @@ from ..errors import QueueUnavailable, SubmissionRefused
 from ..events import Events
 from ..queue import TransactionQueue
 from ..submission import Admission
-from .answers import answer, refusal
+from .answers import answer, protected, refusal
 from .catalog import Catalog, PluginTable
+from .docs import Docs
 from .gate import ALIVE
 from .health import Health
 from .intake import Intake, unavailable
+from .openapi import OpenApi
 from .submissions import Submissions
 from .transactions import Transactions
 from .waiters import Waiters
@@ -29,7 +31,7 @@ INTERNAL_RETRY_SECONDS = 5
 
 def create_app(*, queue: TransactionQueue, table: PluginTable, config: Config, clock: Clock, events: Events) -> Flask:
     """The WSGI application of one process, with everything that its requests share."""
-    app = Flask("transqueue", static_folder=None)
+    app = Flask("transqueue", static_folder=None, template_folder="api/templates")
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
@@ -39,7 +41,9 @@ def create_app(*, queue: TransactionQueue, table: PluginTable, config: Config, c
     _route_transactions(app, Transactions(queue, table, waiters))
     _route_catalog(app, Catalog(table, events))
     _route_health(app, Health(queue, table, config.default_type))
+    _route_documentation(app, OpenApi(table, config.default_type, events))
     _answer_errors(app, events)
+    app.after_request(protected)
     return app
 
 
@@ -66,6 +70,13 @@ def _route_health(app: Flask, health: Health) -> None:
     _route(app, "GET", "/readyz", health.ready)
     _route(app, "GET", "/api/stats", health.stats)
     _route(app, "GET", "/api/workers", health.workers)
+
+
+def _route_documentation(app: Flask, openapi: OpenApi) -> None:
+    docs = Docs(openapi)
+    _route(app, "GET", "/openapi.json", openapi.show)
+    _route(app, "GET", "/docs", docs.page)
+    _route(app, "GET", "/docs/style.css", docs.style)
 
 
 def _route(app: Flask, method: str, rule: str, view: Callable[..., Any]) -> None:

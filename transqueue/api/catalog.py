@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
-from apispec import APISpec
-from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Response
-from marshmallow import INCLUDE, Schema, fields, missing
 
 from ..errors import SubmissionRefused
 from ..events import Events
@@ -17,9 +14,8 @@ from ..handlers import Handler
 from ..plugins import PluginState
 from ..submission import Table
 from .answers import success
+from .schemas import ANY_OBJECT, described, example, json_schema
 from .submissions import SINGLE_BYTES
-
-ANY_OBJECT: Mapping[str, Any] = {"type": "object"}
 
 
 class PluginTable(Table, Protocol):
@@ -54,51 +50,17 @@ class Catalog:
         return success({"plugins": [asdict(state) for state in self._table.states()]})
 
     def _described(self, handler: Handler) -> dict[str, Any]:
+        found = described(handler, self._events, lambda schema: (json_schema(schema), example(schema)))
+        schema, data = found or (ANY_OBJECT, {})
         return {
             "type": handler.type,
             "summary": handler.summary,
-            "schema": self._json_schema(handler),
-            "example": _example(handler.schema) if handler.schema else {},
+            "schema": schema,
+            "example": data,
             "limits": _limits(handler),
             "plugin": handler.plugin,
             "version": handler.version,
         }
-
-    def _json_schema(self, handler: Handler) -> Mapping[str, Any]:
-        try:
-            return json_schema(handler.schema) if handler.schema else ANY_OBJECT
-        except Exception as error:  # a plugin's own fields may be beyond description; it works all the same
-            facts = {"type": handler.type, "plugin": handler.plugin, "part": "json_schema", "error": repr(error)}
-            self._events.emit("handler.failed", **facts)
-            return ANY_OBJECT
-
-
-def json_schema(schema: Schema) -> Mapping[str, Any]:
-    """The JSON Schema of a Marshmallow schema, with nested ones in their place."""
-    plugin = MarshmallowPlugin(schema_name_resolver=_unnamed)
-    APISpec("TransQueue", "1", "3.1.0", plugins=[plugin])  # gives the plugin its converter
-    assert plugin.converter is not None
-    described = dict(plugin.converter.schema2jsonschema(schema))  # type: ignore[no-untyped-call]
-    described["additionalProperties"] = schema.unknown == INCLUDE
-    return described
-
-
-def _unnamed(_: type[Schema]) -> str:
-    return ""  # so that a nested schema is written out where it is used
-
-
-def _example(schema: Schema) -> dict[str, Any]:
-    found = {field.data_key or name: _field_example(field) for name, field in schema.load_fields.items()}
-    return {name: example for name, example in found.items() if example is not missing}
-
-
-def _field_example(field: fields.Field[Any]) -> Any:
-    if "example" in field.metadata:
-        return field.metadata["example"]
-    if isinstance(field, fields.Nested):
-        nested = _example(field.schema)
-        return ([nested] if field.many else nested) if nested else missing
-    return missing
 
 
 def _limits(handler: Handler) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from threading import BoundedSemaphore
 from typing import Any
 
 from ..errors import SubmissionRefused
-from .answers import refusal
+from .answers import protected, refusal
 
 CONNECTIONS = 1024  # at once; the server accepts no more
 READERS = CONNECTIONS // 2
@@ -89,7 +89,7 @@ class Gate:
             environ[_SLOT] = slot
             return self._application(environ, start_response)
         except SubmissionRefused as error:
-            return refusal(error)(environ, start_response)
+            return protected(refusal(error))(environ, start_response)
         finally:
             slot.give_back()
 

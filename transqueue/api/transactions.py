@@ -23,17 +23,25 @@ _ID = re.compile(rf"[0-9]{{{ID_LENGTH}}}")
 
 
 class _Status(Schema):
-    wait = fields.Float(load_default=0.0, validate=validate.Range(0, WAIT_SECONDS))
+    wait = fields.Float(
+        load_default=0.0,
+        validate=validate.Range(0, WAIT_SECONDS),
+        metadata={"description": "Answer when it has ended, or after so many seconds."},
+    )
 
 
 class _List(Schema):
     state = fields.Enum(State, by_value=True, load_default=None)
     type = fields.String(load_default=None, validate=validate.Length(1, TYPE_LENGTH))
-    after = fields.String(load_default=None, validate=validate.Regexp(r"[0-9]{1,21}\Z", error="Not a cursor."))
+    after = fields.String(
+        load_default=None,
+        validate=validate.Regexp(r"[0-9]{1,21}\Z", error="Not a cursor."),
+        metadata={"description": "The `next` of the page before."},
+    )
     limit = fields.Integer(load_default=50, validate=validate.Range(1, PAGE_LIMIT))
 
 
-_STATUS, _LIST = _Status(), _List()
+STATUS_QUERY, LIST_QUERY = _Status(), _List()
 
 
 class Transactions:
@@ -44,7 +52,7 @@ class Transactions:
 
     def status(self, transaction_id: str) -> Response:
         """One transaction; with `wait`, when it has ended or the time is over."""
-        seconds = _query(_STATUS)["wait"]
+        seconds = _query(STATUS_QUERY)["wait"]
         transaction = self._found(transaction_id)
         if seconds and transaction.state not in ENDED:
             self._waiters.wait(transaction_id, seconds)
@@ -53,7 +61,7 @@ class Transactions:
 
     def list(self) -> Response:
         """Those that match, newest first, and the cursor to go on from."""
-        page = self._queue.page(**_query(_LIST))
+        page = self._queue.page(**_query(LIST_QUERY))
         return success([shown(transaction) for transaction in page.transactions], next=page.next)
 
     def cancel(self, transaction_id: str) -> Response:

@@ -7,29 +7,37 @@ Nothing here knows HTTP or the database, and nothing here is stored: whatever is
 from .admission import Admission
 from .envelope import (
     CLASSIC_INVALID,
+    CLASSIC_MESSAGE,
     DELAY_LIMIT_SECONDS,
     USERNAME_LENGTH,
+    ClassicBody,
     Envelope,
     Options,
+    OptionsBody,
     classic_invalid,
     invalid_data,
     read_envelope,
     read_item,
 )
-from .idempotency import key_from_header, position_key
+from .idempotency import HEADER_PATTERN, KEY, key_from_header, position_key
 from .strict_json import BATCH, SINGLE, Limits, check_keys, has_type, read_json, write_json
 from .table import Table
 
 __all__ = [
     "BATCH",
     "CLASSIC_INVALID",
+    "CLASSIC_MESSAGE",
     "DELAY_LIMIT_SECONDS",
+    "HEADER_PATTERN",
+    "KEY",
     "SINGLE",
     "USERNAME_LENGTH",
     "Admission",
+    "ClassicBody",
     "Envelope",
     "Limits",
     "Options",
+    "OptionsBody",
     "Table",
     "check_keys",
     "classic_invalid",

@@ -24,6 +24,7 @@ USERNAME_LENGTH = 256
 VALUE_LIMIT = 10**15
 VALUE_PLACES = 18  # with 15 digits before the point, sums stay exact in a Decimal128
 DELAY_LIMIT_SECONDS = 10 * 366 * 24 * 3600
+VALUE_RANGE = {"exclusiveMinimum": -VALUE_LIMIT, "exclusiveMaximum": VALUE_LIMIT}
 PRIORITIES = (-10, 10)
 
 
@@ -91,15 +92,28 @@ def _bounded(value: int | Decimal) -> None:
         raise ValidationError("Must have no digit below 10^-18.")
 
 
-class _Classic(Schema):
-    username = fields.String(required=True, validate=validate.Length(1, USERNAME_LENGTH))
-    value = Number(required=True, validate=_bounded)
+class ClassicBody(Schema):
+    """The classic body, for the configured default type."""
+
+    username = fields.String(
+        required=True, validate=validate.Length(1, USERNAME_LENGTH), metadata={"example": "user123"}
+    )
+    value = Number(required=True, validate=_bounded, metadata=VALUE_RANGE | {"example": 150.0})
 
 
-class _Options(Schema):
-    delay_seconds = Number(validate=validate.Range(0, DELAY_LIMIT_SECONDS))
-    run_at = fields.AwareDateTime(format="iso")
-    priority = fields.Integer(strict=True, validate=validate.Range(*PRIORITIES))
+class OptionsBody(Schema):
+    """How a transaction is to be queued."""
+
+    delay_seconds = Number(
+        validate=validate.Range(0, DELAY_LIMIT_SECONDS),
+        metadata={"description": "Not before so many seconds from now."},
+    )
+    run_at = fields.AwareDateTime(
+        format="iso", metadata={"description": "Not before this time: ISO 8601 with a zone, at most 10 years ahead."}
+    )
+    priority = fields.Integer(
+        strict=True, validate=validate.Range(*PRIORITIES), metadata={"description": "Higher goes first."}
+    )
 
     @validates_schema
     def _one_start(self, data: dict[str, Any], **_: Any) -> None:
@@ -110,14 +124,14 @@ class _Options(Schema):
 class _Typed(Schema):
     type = fields.String(required=True, validate=validate.Length(1, TYPE_LENGTH))
     data = Object(required=True)
-    options = fields.Nested(_Options)
+    options = fields.Nested(OptionsBody)
 
 
 class _Item(_Typed):
     idempotency_key = fields.String(validate=validate.Regexp(rf"{KEY.pattern}\Z", error="Not a valid key."))
 
 
-_CLASSIC, _TYPED, _ITEM = _Classic(), _Typed(), _Item()
+_CLASSIC, _TYPED, _ITEM = ClassicBody(), _Typed(), _Item()
 
 
 def _classic(value: Any) -> Envelope:

@@ -16,6 +16,8 @@ KEY = re.compile(r"[!-~]{1,255}")
 
 _BARE = re.compile(r"[!#-~]{1,255}")
 _QUOTED = re.compile(r'"((?:[!#-\[\]-~]|\\["\\]){1,510})"')
+HEADER_PATTERN = f"^(?:{_BARE.pattern}|{_QUOTED.pattern})$"  # in the terms of JSON Schema
+
 _ESCAPED = re.compile(r"\\(.)")
 
 

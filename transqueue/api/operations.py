@@ -1,0 +1,227 @@
+"""One description for each route and method: what it takes, and everything that it may answer.
+
+A test holds this table and the application's routes to each other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .body import JSON, NDJSON
+from .gate import ALIVE
+from .schemas import query_parameters
+from .shapes import ANY, ID, TEXT, Shape, listed, nullable, ref, shape, succeeded
+from .submissions import BATCH_BYTES, BATCH_ITEMS, SINGLE_BYTES
+from .transactions import LIST_QUERY, STATUS_QUERY
+
+HTML, CSS = "text/html", "text/css"
+GROUPS = ("Submit", "Follow", "Look around", "Probe", "Documentation")
+SUBMIT, FOLLOW, LOOK, PROBE, READ = GROUPS
+
+_AWAY: Mapping[int, str] = {503: "Unavailable"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One route and method.
+
+    Attributes:
+        success: what is answered when all is well, by media type.
+        headers: what comes with a success.
+        errors: names in `ERRORS`, by status.
+        body: what is sent, by media type.
+    """
+
+    method: str
+    path: str
+    group: str
+    summary: str
+    success: Mapping[str, Shape]
+    description: str = ""
+    headers: Mapping[str, Any] | None = None
+    errors: Mapping[int, str] = field(default_factory=lambda: _AWAY)
+    parameters: Sequence[Any] = ()
+    body: Mapping[str, Shape] | None = None
+
+    def described(self) -> dict[str, Any]:
+        """As OpenAPI's operation object."""
+        content = {kind: {"schema": schema} for kind, schema in self.success.items()}
+        answer = {"description": "Success.", "content": content} | ({"headers": self.headers} if self.headers else {})
+        found: dict[str, Any] = {
+            "tags": [self.group],
+            "summary": self.summary,
+            "operationId": re.sub(r"\W+", "_", f"{self.method}{self.path}").strip("_"),
+            "responses": {"200": answer} | {str(status): name for status, name in sorted(self.errors.items())},
+        }
+        if self.description:
+            found["description"] = self.description
+        if self.parameters:
+            found["parameters"] = list(self.parameters)
+        if self.body:
+            content = {kind: {"schema": schema} for kind, schema in self.body.items()}
+            found["requestBody"] = {"required": True, "content": content}
+        return found
+
+
+_BODY = {411: "LengthRequired", 413: "TooLarge", 415: "UnsupportedMediaType", 503: "SubmissionUnavailable"}
+_KEY = "IdempotencyKey"  # a component
+_ONE = {"in": "path", "name": "transaction_id", "required": True, "schema": ID}
+_NAMED = {"in": "path", "name": "type", "required": True, "schema": {**TEXT, "minLength": 1}}
+_LOCATION = {"required": True, "schema": TEXT, "description": "Its status resource."}
+_REPLAYED = {"schema": {"const": "true"}, "description": "It had been accepted before; nothing was stored now."}
+_LINES = {"type": "string", "description": "One submission a line."}
+_RESULT = {"oneOf": [ref(name) for name in ("AcceptedClassic", "AcceptedTyped", "Error", "ErrorClassic")]}
+
+_SUBMISSIONS = (
+    Operation(
+        method="post",
+        path="/api/data/",
+        group=SUBMIT,
+        summary="Submit one transaction, classic or typed.",
+        description="Each answer of success means: it is journaled on a majority of the database's members. "
+        f"The body has at most {SINGLE_BYTES // 1024} KiB.",
+        parameters=[_KEY],
+        body={JSON: ref("Submission")},
+        success={JSON: {"oneOf": [ref("AcceptedClassic"), ref("AcceptedTyped")]}},
+        headers={"Location": _LOCATION, "Idempotency-Replayed": _REPLAYED},
+        errors={400: "InvalidSubmission", 422: "KeyReused", **_BODY},
+    ),
+    Operation(
+        method="post",
+        path="/api/data/batch",
+        group=SUBMIT,
+        summary=f"Submit up to {BATCH_ITEMS} transactions at once.",
+        description="One result each, in order, shaped like a single answer: some may be accepted and others refused. "
+        "The Idempotency-Key counts together with each one's position. "
+        f"The body has at most {BATCH_BYTES // 1024} KiB, each submission in it at most {SINGLE_BYTES // 1024}.",
+        parameters=[_KEY],
+        body={JSON: ref("Batch"), NDJSON: _LINES},
+        success={JSON: succeeded(shape({"results": listed(_RESULT)}), message=TEXT)},
+        errors={400: "InvalidBatch", **_BODY},
+    ),
+)
+_TRANSACTIONS = (
+    Operation(
+        method="get",
+        path="/api/data/",
+        group=FOLLOW,
+        summary="Transactions that match, newest first.",
+        description="Go on with `after` set to the answer's `next`, until that is null.",
+        parameters=query_parameters(LIST_QUERY),
+        success={JSON: succeeded(listed(ref("Transaction")), next=nullable(TEXT))},
+        errors={400: "InvalidQuery", **_AWAY},
+    ),
+    Operation(
+        method="get",
+        path="/api/data/{transaction_id}",
+        group=FOLLOW,
+        summary="One transaction as it is now, or with `wait` when it has ended.",
+        parameters=[_ONE, *query_parameters(STATUS_QUERY)],
+        success={JSON: succeeded(ref("Transaction"))},
+        errors={400: "InvalidQuery", 404: "NotFound", **_AWAY},
+    ),
+    Operation(
+        method="post",
+        path="/api/data/{transaction_id}/cancel",
+        group=FOLLOW,
+        summary="Cancel one that is queued or dead.",
+        parameters=[_ONE],
+        success={JSON: succeeded(ref("Transaction"), message=TEXT)},
+        errors={404: "NotFound", 409: "WrongState", **_AWAY},
+    ),
+    Operation(
+        method="post",
+        path="/api/data/{transaction_id}/retry",
+        group=FOLLOW,
+        summary="Queue a dead one again, with as many attempts more as its handler grants.",
+        parameters=[_ONE],
+        success={JSON: succeeded(ref("Transaction"), message=TEXT)},
+        errors={404: "NotFound", 409: "WrongState", **_AWAY},
+    ),
+)
+_CATALOG = (
+    Operation(
+        method="get",
+        path="/api/types",
+        group=LOOK,
+        summary="Every type that can be submitted.",
+        success={JSON: succeeded(shape({"types": listed(ref("Type"))}))},
+    ),
+    Operation(
+        method="get",
+        path="/api/types/{type}",
+        group=LOOK,
+        summary="One type, also one of a claimed family.",
+        parameters=[_NAMED],
+        success={JSON: succeeded(ref("Type"))},
+        errors={404: "NotFound", **_AWAY},
+    ),
+    Operation(
+        method="get",
+        path="/api/plugins",
+        group=LOOK,
+        summary="Every plugin, how it is, and why it is not working.",
+        success={JSON: succeeded(shape({"plugins": listed(ref("Plugin"))}))},
+    ),
+    Operation(
+        method="get",
+        path="/api/workers",
+        group=LOOK,
+        summary="The worker processes that are alive, on every host.",
+        success={JSON: succeeded(shape({"workers": listed(ref("Worker"))}))},
+    ),
+    Operation(
+        method="get",
+        path="/api/stats",
+        group=LOOK,
+        summary="How many transactions are in which state, by type.",
+        success={JSON: succeeded(shape({"types": ref("Counts")}))},
+    ),
+)
+_PROBES = (
+    Operation(
+        method="get",
+        path=ALIVE,
+        group=PROBE,
+        summary="The process is alive.",
+        description="Asks neither the database nor anything else that could be stuck.",
+        success={JSON: succeeded()},
+        errors={},
+    ),
+    Operation(
+        method="get",
+        path="/readyz",
+        group=PROBE,
+        summary="Submissions can be accepted; else 503 with every reason why not.",
+        success={JSON: succeeded()},
+        errors={503: "NotReady"},
+    ),
+)
+_DOCUMENTATION = (
+    Operation(
+        method="get",
+        path="/openapi.json",
+        group=READ,
+        summary="This description, with every claimed type.",
+        success={JSON: ANY},
+    ),
+    Operation(
+        method="get",
+        path="/docs",
+        group=READ,
+        summary="The same for people, as one page.",
+        success={HTML: TEXT},
+    ),
+    Operation(
+        method="get",
+        path="/docs/style.css",
+        group=READ,
+        summary="How that page looks.",
+        success={CSS: TEXT},
+    ),
+)
+
+OPERATIONS: Sequence[Operation] = (*_SUBMISSIONS, *_TRANSACTIONS, *_CATALOG, *_PROBES, *_DOCUMENTATION)
