@@ -20,6 +20,7 @@ PROTECTION = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
+_INTERNAL = ("traceback", "lease")  # of an error, and of a history entry
 
 
 def protected(response: Response) -> Response:
@@ -27,9 +28,6 @@ def protected(response: Response) -> Response:
     for name, value in PROTECTION.items():
         response.headers.setdefault(name, value)
     return response
-
-
-_INTERNAL = ("traceback", "lease")  # of an error, and of a history entry
 
 
 def answer(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
