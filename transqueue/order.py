@@ -7,7 +7,7 @@ that every queue keeps the same order.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -39,14 +39,20 @@ def leaves_key(state: State, after_dead: str) -> bool:
     return state in ENDED and not (state is State.DEAD and after_dead == "block")
 
 
-def choose(rows: Iterable[Row], *, now: datetime, types: Collection[str], limit: int) -> Choice:
+def choose(
+    rows: Sequence[Row], *, now: datetime, types: Collection[str], limit: int, running: Collection[str] = ()
+) -> Choice:
     """Walk a lane's rows, given in the order accepted, and take up to `limit`.
 
-    Several of one key may be taken together, in order. One that must run alone is taken alone.
+    Several of one key may be taken together, in order. One that must run alone is taken alone. A key of which anything
+    runs stands still, even if that was accepted later: a row may become visible after one with a later stamp.
+
+    Args:
+        running: keys of which something runs that is not among the rows.
     """
     taken: list[Row] = []
     still: list[Row] = []
-    keys: set[str] = set()
+    keys = {*running, *(row.key for row in rows if row.state is State.RUNNING)}
     for row in rows:
         if row.key in keys or not _may_go(row, now, types, after_others=bool(taken)):
             keys.add(row.key)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from bson import Timestamp
 
 from transqueue.mongodb import MongoQueue, connect
 from transqueue.mongodb.ordered import Ordered
@@ -132,6 +133,18 @@ def test_a_lane_that_moves_on_forgets_that_it_had_anything_aside(
     enqueue("bob")
     drain(queue, ordered, wait_until, 1)
     assert queue.database["Lanes"].count_documents({"aside": True}) == 0
+
+
+def test_one_of_a_key_that_becomes_visible_late_waits_for_a_later_one_that_runs(
+    queue: MongoQueue, ordered: Ordered, enqueue: Any
+) -> None:
+    (later,) = enqueue("ann")
+    assert [one.id for one in lease(ordered)] == [later]
+    enqueue(*(f"key-{number}" for number in range(FRONT)))  # so that what runs is beyond the front
+    (earlier,) = enqueue("ann")
+    queue.database["Q"].update_one({"_id": earlier}, {"$set": {"accepted": Timestamp(1, 1)}})
+    queue.database["Q"].update_one({"_id": later}, {"$set": {"accepted": Timestamp(2**31, 1)}})
+    assert earlier not in {one.id for one in lease(ordered, limit=2 * FRONT)}
 
 
 def test_looking_for_lanes_walks_their_index_and_no_document(queue: MongoQueue, enqueue: Any) -> None:

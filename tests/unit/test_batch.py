@@ -826,6 +826,30 @@ def test_after_a_lost_one_the_later_ones_of_its_key_go_back(house, options):
     assert house.states() == ["queued", "queued", "done"]
 
 
+@pytest.mark.parametrize("options", [{}, {"transactional": True}], ids=str)
+def test_one_that_is_not_settled_by_its_session_is_settled_before_the_next_of_its_key_runs(house, options):
+    leased, seen = house.lease_keys("aa"), []
+
+    def work(transaction, context):
+        seen.append(house.queue.get(leased[0].id).state)
+        if n(transaction) == 1:
+            raise Reject("no")
+
+    house.work_off(work, leased, **options)
+    assert seen[-1] is State.REJECTED
+
+
+def test_outside_a_session_each_is_settled_before_the_next_of_its_key_runs(house):
+    leased, seen = house.lease_keys("aab"), []
+    house.pace.learn(leased[0].type, 1000, 0.001)  # so fast that they would be settled together
+
+    def work(transaction, context):
+        seen.append((n(transaction), house.queue.get(leased[0].id).state))
+
+    house.work_off(work, leased)
+    assert (2, State.DONE) in seen
+
+
 def test_a_spoiler_runs_alone_at_its_place_and_not_before_those_ahead_of_it(house):
     def work(transaction, context):
         house.tell("ran", n(transaction))

@@ -47,6 +47,16 @@ def test_an_obstacle_holds_back_only_what_comes_after_it():
     assert taken(row("1"), row("2", due_at=LATER), row("3")) == ["1"]
 
 
+def test_a_key_stands_still_while_a_later_one_of_it_runs():
+    # An earlier one may become visible late: accepted is stamped before the insert is committed.
+    assert taken(row("1"), row("2", state=State.RUNNING), row("3", "bob")) == ["3"]
+
+
+def test_a_key_that_runs_out_of_sight_stands_still():
+    found = choose([row("1"), row("2", "bob")], now=NOW, types={"pay"}, limit=10, running={"ann"})
+    assert [one.id for one in found.taken] == ["2"]
+
+
 def test_no_more_are_taken_than_asked_for():
     assert taken(row("1"), row("2"), row("3"), limit=2) == ["1", "2"]
 

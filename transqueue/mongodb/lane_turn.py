@@ -64,8 +64,8 @@ class LaneTurn:
             self._bring_back(now, session)
         rows = self.front(session)
         firsts = self._firsts_aside(rows, session) if has_aside else {}
-        ahead = [row for row in rows if _is_ahead(row, firsts)]
-        choice = choose(map(row_of, ahead), now=now, types=self.types, limit=self._limit)
+        ahead = [row_of(row) for row in rows if _is_ahead(row, firsts)]
+        choice = choose(ahead, now=now, types=self.types, limit=self._limit, running=self._running(session))
         self.taken, self.set_aside = [row.id for row in choice.taken], 0
         if self.taken:
             self._lease(session)
@@ -93,6 +93,12 @@ class LaneTurn:
     @property
     def _lane_id(self) -> str:
         return f"{self.plugin}:{self.lane}"
+
+    def _running(self, session: ClientSession) -> frozenset[str]:
+        """The keys of the lane of which something runs, wherever it stands: they are as few as workers can hold."""
+        query = {"state": str(State.RUNNING), "lane": self.lane, "plugin.name": self.plugin}
+        rows = self._q.find(query, {"ordering_key": 1}, session=session, hint="due")
+        return frozenset(row["ordering_key"] for row in rows)
 
     def _lease(self, session: ClientSession) -> None:
         lease = {"token": self.token, "worker": self._worker}

@@ -60,7 +60,10 @@ class Ordered:
         with answering("look at a lane"):
             rows = turn.front(None)
             now = self._clock.now()
-            if len(rows) == self._front or choose(map(row_of, rows), now=now, types=turn.types, limit=1).taken:
+            if (
+                len(rows) == self._front
+                or choose([row_of(row) for row in rows], now=now, types=turn.types, limit=1).taken
+            ):
                 return True
             due = {"lane": turn.lane, "look_at": {"$lte": now}, "plugin": turn.plugin}
             return self._keys.find_one(due, {"_id": 1}) is not None

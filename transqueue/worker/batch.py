@@ -75,7 +75,7 @@ class Batches:
         pending: list[Settlement] = []
         oldest = 0.0
         while transaction := hold.next():
-            if pending and self._monotonic() + self._pace.seconds(transaction.type) - oldest > FLUSH_SECONDS:
+            if self._is_time(pending, transaction, oldest):
                 self._settle(pending, hold)
                 pending = []
                 if not hold.without_held_back([transaction]):
@@ -84,6 +84,17 @@ class Batches:
             hold.note(pending[-1])
             oldest = self._monotonic() if len(pending) == 1 else oldest
         self._settle(pending, hold)
+
+    def _is_time(self, pending: Sequence[Settlement], following: Transaction, oldest: float) -> bool:
+        """Whether what has ended is settled before the next one runs.
+
+        Always before the next of its key: settled together, the later one could be written and the earlier one lost.
+        """
+        if following.ordering_key is not None and following.ordering_key in {
+            one.transaction.ordering_key for one in pending
+        }:
+            return True
+        return bool(pending) and self._monotonic() + self._pace.seconds(following.type) - oldest > FLUSH_SECONDS
 
     def _as_groups(self, bound: Bound, hold: Holding) -> None:
         while group := hold.next_group(one_per_key=True):

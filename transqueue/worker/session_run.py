@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection, Sequence
 from ..executor import Bound, Executor, is_completion
 from ..queue import Effects, Settlement
 from ..transaction import Transaction
-from .holding import is_over
 
 SESSION_SECONDS = 0.5  # a session locks what it wrote: it takes no further member after this
 
@@ -29,7 +28,7 @@ class SessionRun:
     Attributes:
         inside: settled by the session itself.
         raised: ended by an exception before any write; to be settled apart, once the session is committed.
-        left: not started: the session had been open for long, or their key must wait.
+        left: not started: the session had been open for long, or an earlier one of their key is to be settled apart.
     """
 
     def __init__(
@@ -70,9 +69,8 @@ class SessionRun:
             if member.ordering_key in stopped:
                 self.left.append(member)
                 continue
-            one = self._one(member, effects)
-            if not is_over(one) and member.ordering_key is not None:
-                stopped.add(member.ordering_key)
+            if not is_completion(self._one(member, effects)) and member.ordering_key is not None:
+                stopped.add(member.ordering_key)  # it is settled after the commit, and the next of its key after that
 
     def _one(self, member: Transaction, effects: Effects) -> Settlement:
         before = effects.writes
