@@ -6,7 +6,7 @@ PLUGINS := $(wildcard plugins/*/pyproject.toml)
 RUN := .venv/.installed
 DEV := .venv/.installed-dev
 
-.PHONY: run test check format lint types imports clean
+.PHONY: run test check chaos format lint types imports clean
 
 run: $(RUN)
 	@exec $(BIN)/transqueue up
@@ -27,6 +27,10 @@ test: $(DEV)
 	$(BIN)/python -m pytest
 
 check: format lint types imports test
+
+# Kills and stops processes for a minute and checks every cent: docs/chaos.md.
+chaos: $(DEV)
+	@$(BIN)/python tests/chaos --seconds $(or $(SECONDS),60) --nodes $(or $(NODES),1) $(if $(SEED),--seed $(SEED))
 
 format: $(DEV)
 	$(BIN)/ruff format --check .
