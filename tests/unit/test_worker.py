@@ -77,7 +77,7 @@ class SpyQueue(MemoryQueue):
 class House:
     """A worker over its queue; `ran` is what its handlers ran, as the claim and the type."""
 
-    def __init__(self, *claims, lanes=(0, 1), parked=frozenset()):
+    def __init__(self, *claims, lanes=(0, 1), parked=frozenset(), first=0):
         self.queue, self.ticks, self.pace, self.stop = SpyQueue(), Ticks(), Pace(), Stop()
         self.ran, self.heard, self._ids = [], [], TransactionIds()
         executor = Executor(clock=self.queue.clock, marker=Marker(), new_transaction=lambda *_: None)
@@ -91,6 +91,7 @@ class House:
             pace=self.pace,
             stop=self.stop,
             events=events,
+            first=first,
             is_parked=parked.__contains__,
             monotonic=self.ticks,
         )
@@ -132,6 +133,15 @@ def test_without_handlers_the_database_is_not_asked():
     house.enqueue("a")
     assert house.turns(1) == [False]
     assert house.queue.asked == []
+
+
+@pytest.mark.parametrize(("first", "type"), [(0, "a"), (1, "b"), (2, "c"), (4, "a")])
+def test_the_first_turn_is_the_one_that_it_is_given(first, type):
+    house = House("a", "b", "c", first=first)
+    for claim in ("a", "b", "c"):
+        house.enqueue(claim)
+    house.turns(1)
+    assert house.ran == [(type, type)]
 
 
 def test_a_type_that_nobody_claims_waits():

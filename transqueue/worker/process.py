@@ -7,6 +7,7 @@ answer of the database leaves it in doubt (`TrackLost`), it ends, and its superv
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import sys
 import threading
@@ -34,6 +35,7 @@ from .pace import Pace
 from .worker import Worker, lanes_of
 
 EXIT_BOOT_FAILED, EXIT_TRACK_LOST = 70, 75
+FIRST_TURNS = 1 << 16  # far more than there are types, so that each is the first one equally often
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ def _assemble(assignment: Assignment, queue: Any, table: HandlerTable, stop: Sto
         pace=pace,
         stop=stop,
         events=events,
+        first=secrets.randbelow(FIRST_TURNS),
         is_parked=partial(is_parked, table, bounds),
     )
 

@@ -43,7 +43,11 @@ class Source:
 
 
 class Worker:
-    """The loop of a worker process. One turn is a method, so tests take it turn by turn."""
+    """The loop of a worker process. One turn is a method, so tests take it turn by turn.
+
+    Args:
+        first: the turn to begin with. Another one at each start: a type that ends its workers holds up no other.
+    """
 
     def __init__(
         self,
@@ -56,6 +60,7 @@ class Worker:
         pace: Pace,
         stop: Waiting,
         events: Events,
+        first: int = 0,
         is_parked: Callable[[str], bool] = lambda _: False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -64,7 +69,7 @@ class Worker:
         self._is_parked, self._monotonic = is_parked, monotonic
         self._families = [type for type in bounds if type.endswith(".*")]
         self._found: tuple[float, list[str]] = (float("-inf"), [])
-        self._next = self._turns = 0
+        self._next = self._turns = first
 
     def run(self) -> None:
         """Take turns until told to stop."""
