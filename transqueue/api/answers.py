@@ -20,6 +20,7 @@ PROTECTION = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="transqueue"'}
 _INTERNAL = ("traceback", "lease")  # of an error, and of a history entry
 
 
@@ -63,7 +64,8 @@ def refusal_body(error: SubmissionRefused) -> dict[str, Any]:
 def refusal(error: SubmissionRefused) -> Response:
     """The response to a refused request."""
     seconds = error.retry_after_seconds
-    return answer(refusal_body(error), error.status, {} if seconds is None else {"Retry-After": str(seconds)})
+    headers = {} if seconds is None else {"Retry-After": str(seconds)}
+    return answer(refusal_body(error), error.status, headers | (CHALLENGE if error.status == 401 else {}))
 
 
 def shown(transaction: Transaction) -> dict[str, Any]:

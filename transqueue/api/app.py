@@ -18,6 +18,7 @@ from ..submission import Admission
 from .answers import answer, protected, refusal
 from .catalog import Catalog, PluginTable
 from .docs import Docs
+from .doorkeeper import Doorkeeper, Keys, NoKeys
 from .gate import ALIVE
 from .health import Health
 from .intake import Intake, unavailable
@@ -29,7 +30,15 @@ from .waiters import Waiters
 INTERNAL_RETRY_SECONDS = 5
 
 
-def create_app(*, queue: TransactionQueue, table: PluginTable, config: Config, clock: Clock, events: Events) -> Flask:
+def create_app(
+    *,
+    queue: TransactionQueue,
+    table: PluginTable,
+    config: Config,
+    clock: Clock,
+    events: Events,
+    keys: Keys | None = None,
+) -> Flask:
     """The WSGI application of one process, with everything that its requests share."""
     app = Flask("transqueue", static_folder=None, template_folder="api/templates")
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
@@ -43,6 +52,7 @@ def create_app(*, queue: TransactionQueue, table: PluginTable, config: Config, c
     _route_health(app, Health(queue, table, config.default_type))
     _route_documentation(app, OpenApi(table, config.default_type, events))
     _answer_errors(app, events)
+    app.before_request(Doorkeeper(keys or NoKeys(), loopback=config.api.loopback).admit)
     app.after_request(protected)
     return app
 

@@ -7,6 +7,7 @@ import atexit
 from flask import Flask
 
 from .. import logs
+from ..access import Keyring
 from ..config import Config
 from ..events import Events
 from ..mongodb import connect
@@ -27,4 +28,5 @@ def load_app(config: Config, uri: str, *, log_json: bool) -> Flask:
     table.startup("api")
     queue.catalog.remember({state.name: state.types for state in table.states() if state.state == "ok"})
     atexit.register(table.shutdown, "api")
-    return create_app(queue=queue, table=table, config=config, clock=queue.clock, events=events)
+    keys = Keyring(queue.api_keys, queue.clock)
+    return create_app(queue=queue, table=table, config=config, clock=queue.clock, events=events, keys=keys)

@@ -29,6 +29,7 @@ from ..submission import (
 from ..transaction import Transaction
 from .answers import accepted_body, answer, refusal_body, success
 from .body import JSON, NDJSON, media_type, read_body
+from .doorkeeper import access
 from .intake import Intake
 
 SINGLE_BYTES = 256 * 1024
@@ -56,7 +57,7 @@ class Submissions:
         media_type((JSON,))
         key = key_from_header(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
         envelope = read_envelope(_read_single(read_body(SINGLE_BYTES)))
-        transaction = self._admission.admit(envelope, key=key)
+        transaction = self._admitted(envelope, key)
         (receipt,) = self._intake.enqueue([transaction])
         return _answered(envelope, receipt)
 
@@ -73,12 +74,15 @@ class Submissions:
         well = sum(result["status"] == "success" for result in results)
         return success({"results": results}, message=f"{well} of {len(results)} accepted")
 
+    def _admitted(self, envelope: Envelope, key: str | None) -> Transaction:
+        return self._admission.admit(envelope, key=key, access=access())
+
     def _judged(self, item: Any, key: str | None) -> _Judged:
         try:
             if isinstance(item, SubmissionRefused):
                 raise item
             envelope = read_item(item)
-            return _Judged(envelope, self._admission.admit(envelope, key=key))
+            return _Judged(envelope, self._admitted(envelope, key))
         except SubmissionRefused as error:
             return _Judged(refused=error)
 

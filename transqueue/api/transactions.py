@@ -14,6 +14,7 @@ from ..queue import TransactionQueue
 from ..submission import Table, invalid_data
 from ..transaction import ENDED, ID_LENGTH, State, Transaction
 from .answers import shown, success
+from .doorkeeper import access
 from .waiters import Waiters
 
 WAIT_SECONDS = 30
@@ -61,7 +62,7 @@ class Transactions:
 
     def list(self) -> Response:
         """Those that match, newest first, and the cursor to go on from."""
-        page = self._queue.page(**_query(LIST_QUERY))
+        page = self._queue.page(**_query(LIST_QUERY), submitter=access().own_only)
         return success([shown(transaction) for transaction in page.transactions], next=page.next)
 
     def cancel(self, transaction_id: str) -> Response:
@@ -85,7 +86,7 @@ class Transactions:
 
     def _found(self, transaction_id: str) -> Transaction:
         transaction = self._queue.get(transaction_id) if _ID.fullmatch(transaction_id) else None
-        if transaction is None:
+        if transaction is None or not access().sees(transaction):
             raise SubmissionRefused(404, "not_found", "There is no such transaction.")
         return transaction
 

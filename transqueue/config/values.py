@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,14 @@ from .positions import Positions
 # Up to the last "@", so that a password with an unescaped "@" or "/" in it is hidden whole too.
 _PASSWORD = re.compile(r"(?<=://)([^:@]*):.*@", re.DOTALL)
 _SECRET_OPTION = re.compile(r"(?i)((?:\w*password|authMechanismProperties)=)[^&]*")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is this machine's own; another name than `localhost` may be any."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +46,11 @@ class ApiConfig:
     host: str = "127.0.0.1"
     port: int = 5000
     threads: int = 32
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine reaches it."""
+        return is_loopback(self.host)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..queue import Casualty, LiveWorker, Page, Perform, Receipt, Rescue, Settlement, TransactionQueue, WorkerRecord
 from ..transaction import FREE_LANES, KEYED_LANES, State, Transaction
+from .api_keys import ApiKeys
 from .catalog import Catalog
 from .connection import Connection
 from .intake import Intake
@@ -28,6 +29,7 @@ class MongoQueue(TransactionQueue):
         self._workers, self._leases = Workers(connection), Leases(connection)
         self._settlements = Settlements(connection)
         self.clock, self.database, self.catalog = connection.clock, connection.database, Catalog(connection)
+        self.api_keys = ApiKeys(connection)
 
     @property
     def sessions(self) -> tuple[Any, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from marshmallow import ValidationError
 
+from ..access import Access
 from ..clock import Clock, whole_milliseconds
 from ..errors import SubmissionRefused
 from ..events import Events
@@ -24,7 +25,7 @@ from .table import Table
 
 ORDERING_KEY_LENGTH = 256
 PARKED_RETRY_SECONDS = 30
-LOCAL = "local"  # the submitter while there are no API keys
+EVERYTHING = Access.local()
 
 
 class Admission:
@@ -36,17 +37,21 @@ class Admission:
         self._table, self._default_type, self._clock, self._events = table, default_type, clock, events
         self._ids = ids or TransactionIds()
 
-    def admit(self, envelope: Envelope, *, key: str | None = None, submitter: str = LOCAL) -> Transaction:
+    def admit(self, envelope: Envelope, *, key: str | None = None, access: Access = EVERYTHING) -> Transaction:
         """The transaction of one envelope. Its own idempotency key goes before `key`.
 
         Raises:
-            SubmissionRefused: 400 `unknown_type` or `invalid_data`, or 503 `handler_unavailable`.
+            SubmissionRefused: 400 `unknown_type` or `invalid_data`, 403 `type_not_allowed`, or 503
+                `handler_unavailable`.
         """
         type = self._default_type if envelope.type is None else envelope.type
+        if not access.may_submit(type):
+            raise _not_allowed(type)
         handler = self._handler(type, classic=envelope.classic)
         self._check_data(handler, envelope)
         ordering_key = self._ordering_key(handler, envelope)
-        return self._transaction(type, handler, envelope, ordering_key, envelope.idempotency_key or key, submitter)
+        own_key = envelope.idempotency_key or key
+        return self._transaction(type, handler, envelope, ordering_key, own_key, access.submitter)
 
     def _handler(self, type: str, *, classic: bool) -> Handler:
         handler = None if type.endswith("*") else self._table.resolve(type)
@@ -152,6 +157,10 @@ def _unknown_type(type: str, table: Table) -> SubmissionRefused:
     cure = f"Did you mean {' or '.join(map(repr, nearest))}?" if nearest else "GET /api/types lists what there is."
     message = f"No enabled plugin claims the type {type!r}. {cure}"
     return SubmissionRefused(400, "unknown_type", message, errors={"type": ["Unknown type."]})
+
+
+def _not_allowed(type: str) -> SubmissionRefused:
+    return SubmissionRefused(403, "type_not_allowed", f"This key may not submit transactions of type {type!r}.")
 
 
 def _unavailable(type: str, reason: str) -> SubmissionRefused:

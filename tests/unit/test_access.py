@@ -1,0 +1,278 @@
+"""What keys allow, how they are recognised, and how soon a revoked one is known everywhere."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from transqueue.access import Access, ApiKey, Keyring, Scope, new_key
+from transqueue.access.key import fits, hashed, parts
+from transqueue.access.keyring import FRESH_SECONDS, REMEMBERED, STALE_SECONDS, Remembered
+from transqueue.errors import QueueUnavailable
+from transqueue.testing import SettableClock
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+SUBMIT, READ, OPERATE, ADMIN = Scope
+
+
+def access(*scopes: Scope, types: frozenset[str] | None = None) -> Access:
+    return Access("ann", "0123456789ab", frozenset(scopes), types)
+
+
+@pytest.mark.parametrize(
+    ("has", "allows"),
+    [
+        ((), ()),
+        ((SUBMIT,), (SUBMIT,)),
+        ((READ,), (READ,)),
+        ((OPERATE,), (OPERATE, READ)),
+        ((ADMIN,), tuple(Scope)),
+        ((SUBMIT, OPERATE), (SUBMIT, OPERATE, READ)),
+    ],
+)
+def test_a_scope_allows_itself_and_what_it_implies(has: tuple[Scope, ...], allows: tuple[Scope, ...]) -> None:
+    assert {scope for scope in Scope if access(*has).allows(scope)} == set(allows)
+
+
+def test_who_only_submits_sees_its_own_and_lists_are_narrowed_to_that() -> None:
+    own, other = SimpleNamespace(submitter="ann"), SimpleNamespace(submitter="bob")
+    assert [access(SUBMIT).sees(one) for one in (own, other)] == [True, False]
+    assert [access(READ).sees(one) for one in (own, other)] == [True, True]
+    assert [access().sees(one) for one in (own, other)] == [False, False]
+    assert (access(SUBMIT).own_only, access(OPERATE).own_only) == ("ann", None)
+
+
+@pytest.mark.parametrize(
+    ("types", "type", "may"),
+    [
+        (None, "deposit", True),
+        ({"deposit"}, "deposit", True),
+        ({"deposit"}, "deposits", False),
+        ({"deposit"}, "deposit.now", False),
+        ({"invoice.*"}, "invoice.pay", True),
+        ({"invoice.*"}, "invoice", False),
+        ({"invoice.*"}, "invoices.pay", False),
+    ],
+)
+def test_the_types_of_a_key_narrow_what_it_may_submit(types: set[str] | None, type: str, may: bool) -> None:
+    assert access(SUBMIT, types=types and frozenset(types)).may_submit(type) is may
+    assert not access(READ, types=types and frozenset(types)).may_submit(type)
+
+
+def test_without_keys_those_on_this_machine_may_do_everything_and_nobody_nothing() -> None:
+    assert all(Access.local().allows(scope) for scope in Scope)
+    assert not any(Access.nobody().allows(scope) for scope in Scope)
+    assert (Access.local().by, access(READ).by) == ("local", "key:0123456789ab")
+
+
+# Keys
+
+
+def test_a_key_has_256_random_bits_and_only_their_hash_is_kept() -> None:
+    made, again = new_key("ann", [SUBMIT], T0), new_key("ann", [SUBMIT], T0)
+    id, secret = parts(made.text)
+    assert (id, len(bytes.fromhex(secret))) == (made.key.id, 32)
+    assert made.text != again.text
+    assert made.key.hash == hashed(secret)
+    assert secret not in repr(made)
+    assert secret not in repr(made.key)
+    assert fits(secret, made.key)
+    assert not fits(parts(again.text)[1], made.key)
+
+
+@pytest.mark.parametrize("text", ["", "tq_", "tq__", "tq_0123456789ab_", "TQ_0123456789ab_" + "0" * 64, "x" * 10_000])
+def test_a_text_that_is_no_key_has_no_parts_and_fits_nothing(text: str) -> None:
+    assert parts(text) == ("", "")
+    assert not fits(parts(text)[1], None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({}, "active"),
+        ({"expires_at": T0 + timedelta(seconds=1)}, "active"),
+        ({"expires_at": T0}, "expired"),
+        ({"revoked_at": T0}, "revoked"),
+        ({"revoked_at": T0, "expires_at": T0}, "revoked"),
+    ],
+)
+def test_a_key_works_until_it_is_revoked_or_its_time_has_come(changes: dict[str, Any], state: str) -> None:
+    assert replace(new_key("ann", [SUBMIT], T0).key, **changes).state(T0) == state
+
+
+# Recognising them
+
+
+class Store:
+    """Keys in a dict, and how often each was looked up and used."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, ApiKey] = {}
+        self.looked: list[str] = []
+        self.uses: list[str] = []
+        self.away = False
+
+    def find(self, id: str, /) -> ApiKey | None:
+        self.looked.append(id)
+        return self.keys.get(id)
+
+    def in_use(self) -> bool:
+        return bool(self.keys)
+
+    def used(self, id: str, /) -> None:
+        if self.away:
+            raise QueueUnavailable
+        self.uses.append(id)
+
+
+class Watch:
+    """The monotonic clock and the server's, moved together."""
+
+    def __init__(self) -> None:
+        self.seconds, self.clock = 0.0, SettableClock(T0)
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def pass_(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.clock.advance(seconds)
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+@pytest.fixture
+def keyring(store: Store, watch: Watch) -> Keyring:
+    return Keyring(store, watch.clock, watch)
+
+
+def kept(store: Store, **options: Any) -> str:
+    made = new_key("ann", [SUBMIT], T0, **options)
+    store.keys[made.key.id] = made.key
+    return made.text
+
+
+def test_a_key_is_recognised_by_its_id_and_its_secret_together(store: Store, keyring: Keyring) -> None:
+    text, other = kept(store), kept(store)
+    found = keyring.authenticate(text)
+    assert found is not None
+    assert (found.submitter, found.key_id) == ("ann", parts(text)[0])
+    mixed = f"tq_{parts(text)[0]}_{parts(other)[1]}"
+    assert keyring.authenticate(mixed) is None
+    assert keyring.authenticate(new_key("ann", [SUBMIT], T0).text) is None
+    assert keyring.authenticate("") is None
+
+
+def test_a_key_is_looked_up_once_in_two_seconds(store: Store, keyring: Keyring, watch: Watch) -> None:
+    text = kept(store)
+    for _ in range(4):
+        assert keyring.authenticate(text)
+        watch.pass_(FRESH_SECONDS / 4)
+    assert len(store.looked) == 1
+    assert keyring.authenticate(text)
+    assert len(store.looked) == 2
+
+
+def test_a_revoked_key_is_refused_within_two_seconds(store: Store, keyring: Keyring, watch: Watch) -> None:
+    text = kept(store)
+    id = parts(text)[0]
+    assert keyring.authenticate(text)
+    store.keys[id] = replace(store.keys[id], revoked_at=T0)
+    watch.pass_(FRESH_SECONDS)
+    assert keyring.authenticate(text) is None
+    assert keyring.access(id) is None
+
+
+def test_a_key_ends_at_its_time_though_nobody_looks_again(store: Store, keyring: Keyring, watch: Watch) -> None:
+    text = kept(store, expires_at=T0 + timedelta(seconds=1))
+    assert keyring.authenticate(text)
+    watch.pass_(1)
+    assert keyring.authenticate(text) is None
+    assert len(store.looked) == 1
+
+
+def test_the_first_key_counts_within_two_seconds(store: Store, keyring: Keyring, watch: Watch) -> None:
+    assert not keyring.in_use()
+    kept(store)
+    watch.pass_(FRESH_SECONDS)
+    assert keyring.in_use()
+
+
+def test_the_last_use_is_kept_to_the_minute_and_never_stands_in_the_way(
+    store: Store, keyring: Keyring, watch: Watch
+) -> None:
+    text = kept(store)
+    for _ in range(61):
+        assert keyring.authenticate(text)
+        watch.pass_(1)
+    assert len(store.uses) == 2
+    store.away = True
+    watch.pass_(60)
+    assert keyring.authenticate(text)
+
+
+def test_while_one_thread_looks_again_the_others_go_on_but_not_for_long(watch: Watch) -> None:
+    values, reached, let_go = iter(["old", "new"]), threading.Event(), threading.Event()
+
+    def look(name: str) -> str:
+        value = next(values)
+        if value == "new":
+            reached.set()
+            let_go.wait(20)
+        return value
+
+    remembered = Remembered(look, watch)
+    assert remembered("key") == "old"
+    watch.pass_(FRESH_SECONDS)
+    looking = threading.Thread(target=remembered, args=["key"])
+    looking.start()
+    assert reached.wait(20)
+    watch.pass_(STALE_SECONDS - FRESH_SECONDS - 0.1)
+    assert remembered("key") == "old"
+    watch.pass_(0.1)
+    with pytest.raises(StopIteration):  # too old: it looks itself
+        remembered("key")
+    let_go.set()
+    looking.join(20)
+
+
+def test_a_look_that_took_long_never_replaces_a_newer_one(watch: Watch) -> None:
+    began, let_go = threading.Event(), threading.Event()
+    first = threading.Thread(target=lambda: remembered("key"))
+
+    def look(name: str) -> str:
+        if threading.current_thread() is first:
+            began.set()
+            let_go.wait(20)
+            return "old"
+        return "new"
+
+    remembered = Remembered(look, watch)
+    first.start()
+    assert began.wait(20)
+    watch.pass_(1)
+    assert remembered("key") == "new"
+    let_go.set()
+    first.join(20)
+    assert remembered("key") == "new"
+
+
+def test_however_many_ids_are_tried_only_so_many_are_remembered(watch: Watch) -> None:
+    remembered = Remembered(str, watch)
+    for number in range(REMEMBERED + 10):
+        remembered(str(number))
+    assert not remembered.has("0")
+    assert remembered.has(str(REMEMBERED + 9))
