@@ -49,10 +49,11 @@ class Executor:
         marker: Marker,
         new_transaction: NewTransaction,
         monotonic: Callable[[], float] = time.monotonic,
+        boot_time: Callable[[], float] = boot_time,
         random: Callable[[], float] = random.random,
     ) -> None:
         self._clock, self._marker, self._new = clock, marker, new_transaction
-        self._monotonic, self._random = monotonic, random
+        self._monotonic, self._boot_time, self._random = monotonic, boot_time, random
 
     def attempt(self, bound: Bound, transaction: Transaction, effects: Effects | None = None) -> Settlement:
         """Run the handler once.
@@ -97,10 +98,11 @@ class Executor:
 
     def mark(self, members: Sequence[Transaction], seconds: float = float("inf")) -> None:
         """Whoever dies from now on dies of this transaction, or of a group that must be told apart."""
+        deadline = self._boot_time() + seconds
         if len(members) == 1:
-            self._marker.running(members[0].id, deadline=boot_time() + seconds, timeout_seconds=seconds)
+            self._marker.running(members[0].id, deadline=deadline, timeout_seconds=seconds)
         else:
-            self._marker.group(deadline=boot_time() + seconds, timeout_seconds=seconds)
+            self._marker.group(deadline=deadline, timeout_seconds=seconds)
 
     def unmark(self) -> None:
         """Nothing is running."""

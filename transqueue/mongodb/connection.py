@@ -6,6 +6,7 @@ made by the process that uses it, never inherited. It will not be used with a st
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -59,14 +60,29 @@ KEY_INDEX = [("submitter", ASCENDING), ("idempotency.key", ASCENDING)]
 
 
 class Connection:
-    """A connected client and what hangs on it. Close it when done."""
+    """A connected client and what hangs on it. Close it when done.
 
-    def __init__(self, uri: str, database: str) -> None:
-        self.clock = ServerClock()
+    Args:
+        open_client: what makes the client; `monotonic`, `sleep` and `random` are this process's time and chance. A
+            simulation puts its own in their place.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        database: str,
+        *,
+        open_client: Callable[..., MongoClient[Document]] = MongoClient,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        random: Callable[[], float] = random.random,
+    ) -> None:
+        self.monotonic, self.sleep, self.random = monotonic, sleep, random
+        self.clock = ServerClock(monotonic)
         self.watch = SessionWatch()
         _refuse_weaker_writes(uri)
         try:
-            self.client: MongoClient[Document] = MongoClient(
+            self.client: MongoClient[Document] = open_client(
                 uri,
                 w="majority",
                 journal=True,
@@ -132,14 +148,14 @@ class Connection:
         Raises:
             PyMongoError: not committed, unless `may_be_committed`.
         """
-        deadline = time.monotonic() + timeout_seconds
+        deadline = self.monotonic() + timeout_seconds
         try:
             with pymongo.timeout(timeout_seconds):
                 return self.session.with_transaction(
                     run, read_concern=ReadConcern("snapshot"), write_concern=WriteConcern("majority", j=True)
                 )
         finally:
-            if time.monotonic() >= deadline:
+            if self.monotonic() >= deadline:
                 self._unlock()
 
     def _unlock(self) -> None:
@@ -153,15 +169,15 @@ class Connection:
         Raises:
             TrackLost: no answer for longer than this worker's lease can be trusted.
         """
-        until = time.monotonic() + PATIENCE_SECONDS
+        until = self.monotonic() + PATIENCE_SECONDS
         while True:
             try:
                 with pymongo.timeout(CALL_SECONDS):
                     return write()
             except (PyMongoError, QueueUnavailable) as error:
-                if time.monotonic() >= until:
+                if self.monotonic() >= until:
                     raise TrackLost(f"unknown whether a settlement was written: {error}") from error
-                time.sleep(REPEAT_SECONDS)
+                self.sleep(REPEAT_SECONDS)
 
     def close(self) -> None:
         """Close all sockets."""

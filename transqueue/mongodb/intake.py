@@ -7,8 +7,7 @@ read has found that copy.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pymongo
@@ -29,8 +28,8 @@ Key = tuple[str, str]
 class Intake:
     """Writes new transactions into Q."""
 
-    def __init__(self, connection: Connection, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._q, self._sleep = connection.q, sleep
+    def __init__(self, connection: Connection) -> None:
+        self._q, self._sleep = connection.q, connection.sleep
 
     def enqueue(self, transactions: Sequence[Transaction]) -> list[Receipt]:
         """As `TransactionQueue.enqueue` promises."""

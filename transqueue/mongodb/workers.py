@@ -7,8 +7,7 @@ open one would hold its writes back), then put its transactions back; each step 
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -32,8 +31,8 @@ _HELD = {"_id": 1, "lease": 1, "attempts": 1, "crashes": 1, "max_attempts": 1, "
 class Workers:
     """Begins, renews and ends the leases of workers, and puts back what an ended one held."""
 
-    def __init__(self, connection: Connection, rand: Callable[[], float] = random.random) -> None:
-        self._connection, self._random = connection, rand
+    def __init__(self, connection: Connection) -> None:
+        self._connection, self._random = connection, connection.random
         self._q, self._workers, self._clock = connection.q, connection.workers, connection.clock
 
     def begin(self, worker: WorkerRecord, *, lease_seconds: float) -> None:

@@ -9,6 +9,7 @@ import signal
 import uuid
 from multiprocessing.connection import Connection as Link
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 from ..config import Config
 from ..marker import Marker
@@ -23,10 +24,25 @@ _spawn = multiprocessing.get_context("spawn")
 
 
 class Child:
-    """One start of a worker process. Spawn it from the main thread: its death signal follows that thread."""
+    """One start of a worker process. Spawn it from the main thread: its death signal follows that thread.
 
-    def __init__(self, config: Config, uri: str, slot: int, *, now: float, log_json: bool) -> None:
-        self.worker = uuid.uuid4().hex
+    Args:
+        worker: its id, new at each start.
+        processes: what makes processes and pipes, as `multiprocessing`'s contexts do.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        uri: str,
+        slot: int,
+        *,
+        now: float,
+        log_json: bool,
+        worker: str | None = None,
+        processes: Any = None,
+    ) -> None:
+        self.worker = worker or uuid.uuid4().hex
         self.slot, self.spawned_at = slot, now
         self.is_ready = False
         # When the kernel ends it: the last moment that was sent. Its own first one is no earlier than this.
@@ -34,9 +50,11 @@ class Child:
         self._marker = Marker()
         self._overdue: tuple[int, float, float] | None = None  # turn, since when, timeout
         self._stopping = False
-        self._link, theirs = _spawn.Pipe()
+        processes = processes or _spawn
+        self._link: Link
+        self._link, theirs = processes.Pipe()
         assignment = Assignment(config, uri, self.worker, slot, os.getpid(), self._marker, theirs, log_json)
-        self.process: BaseProcess = _spawn.Process(target=work, args=(assignment,), name=f"worker-{slot}")
+        self.process: BaseProcess = processes.Process(target=work, args=(assignment,), name=f"worker-{slot}")
         with interrupts_held():
             self.process.start()
         theirs.close()

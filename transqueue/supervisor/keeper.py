@@ -11,6 +11,7 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from ..errors import QueueUnavailable
 from ..events import Events
@@ -24,6 +25,16 @@ RESCUE_SECONDS = 5.0
 AGAIN_SECONDS = 0.5
 
 
+class Wake(Protocol):
+    """What a keeper sleeps on: an event of `threading`, or one like it."""
+
+    def set(self) -> None: ...
+
+    def clear(self) -> None: ...
+
+    def wait(self, timeout: float) -> bool: ...
+
+
 class LeaseKeeper:
     """Renews, ends and rescues, one turn at a time."""
 
@@ -35,13 +46,14 @@ class LeaseKeeper:
         events: Events,
         now: Callable[[], float] = boot_time,
         random: Callable[[], float] = random.random,
+        wake: Wake | None = None,
     ) -> None:
         self._queue, self._lease_seconds, self._events = queue, lease_seconds, events
         self._now, self._random = now, random
         self._kept: dict[str, Child] = {}
         self._dead: deque[tuple[str, Casualty]] = deque()
         self._renew_at = self._rescue_at = 0.0
-        self._lock, self._wake, self._closing = threading.Lock(), threading.Event(), False
+        self._lock, self._wake, self._closing = threading.Lock(), wake or threading.Event(), False
         self.lapsed: set[str] = set()
 
     def keep(self, child: Child) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection as Link
 from multiprocessing.connection import wait
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..config import Config
 from ..events import Events
@@ -40,6 +40,13 @@ class Neighbour(Protocol):
         """End it in good order; called before the workers drain."""
 
 
+class Running(Protocol):
+    """What runs beside the supervisor's loop."""
+
+    def join(self, timeout: float) -> None:
+        """Wait for its end."""
+
+
 @dataclass(slots=True)
 class Slot:
     """The place of one worker: who is in it, and when the next may be."""
@@ -50,8 +57,19 @@ class Slot:
     not_before: float = 0.0
 
 
+def _in_thread(run: Callable[[], None]) -> Running:
+    thread = threading.Thread(target=run, name="keeper", daemon=True)
+    thread.start()
+    return thread
+
+
 class Supervisor:
-    """The parent of the worker processes of one host. Use it from the main thread."""
+    """The parent of the worker processes of one host. Use it from the main thread.
+
+    Args:
+        keeper, spawn, wait, start: its keeper of leases, and what it makes children with, waits on them with, and runs
+            its keeper beside itself with, where they are not the usual ones.
+    """
 
     def __init__(
         self,
@@ -63,11 +81,16 @@ class Supervisor:
         log_json: bool = True,
         on_ready: Callable[[], None] | None = None,
         now: Callable[[], float] = boot_time,
+        keeper: LeaseKeeper | None = None,
+        spawn: Callable[..., Child] | None = None,
+        wait: Callable[..., Any] = wait,
+        start: Callable[[Callable[[], None]], Running] = _in_thread,
     ) -> None:
         self._config, self._uri, self._events, self._now = config, uri, events, now
+        self._spawn_child, self._wait, self._start = spawn or Child, wait, start
         self._log_json, self._on_ready = log_json, on_ready
         self._slots = [Slot(number) for number in range(config.workers.processes)]
-        self.keeper = LeaseKeeper(queue, lease_seconds=config.workers.lease_seconds, events=events)
+        self.keeper = keeper or LeaseKeeper(queue, lease_seconds=config.workers.lease_seconds, events=events)
 
     @property
     def children(self) -> list[Child]:
@@ -76,14 +99,13 @@ class Supervisor:
 
     def run(self, stop: StopFlag, *, beside: Sequence[Neighbour] = ()) -> None:
         """Supervise until told to stop, then close the neighbours and let the workers drain."""
-        keeping = threading.Thread(target=self.keeper.run, name="keeper", daemon=True)
-        keeping.start()
+        keeping = self._start(self.keeper.run)
         try:
             while not stop.is_set():
                 self.turn()
                 for neighbour in beside:
                     neighbour.watch()
-                wait([stop.fileno(), *self._signs()], timeout=TURN_SECONDS)
+                self._wait([stop.fileno(), *self._signs()], timeout=TURN_SECONDS)
                 stop.clear()
         finally:
             for neighbour in beside:
@@ -106,7 +128,7 @@ class Supervisor:
             child.stop()
         limit = self._now() + self._config.workers.stop_seconds
         while self.children and self._now() < limit:
-            wait([child.process.sentinel for child in self.children], timeout=TURN_SECONDS)
+            self._wait([child.process.sentinel for child in self.children], timeout=TURN_SECONDS)
             self._reap_dead()
         for child in self.children:
             child.kill()
@@ -119,7 +141,7 @@ class Supervisor:
         return [*(child.process.sentinel for child in children), *links]
 
     def _spawn(self, slot: Slot) -> None:
-        slot.child = Child(self._config, self._uri, slot.number, now=self._now(), log_json=self._log_json)
+        slot.child = self._spawn_child(self._config, self._uri, slot.number, now=self._now(), log_json=self._log_json)
         self._events.emit("worker.spawned", worker=slot.child.worker[:8], slot=slot.number, pid=slot.child.process.pid)
 
     def _watch(self, slot: Slot, child: Child) -> None:
