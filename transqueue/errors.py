@@ -77,6 +77,17 @@ class MongodNotStarted(TransQueueError):
         super().__init__(f"{cause}\n{cure}")
 
 
+class KeysMissing(TransQueueError):
+    """The API would be open to everybody who can reach it."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        super().__init__(
+            f"api.host is {host}, which others can reach, and there is no API key: the API would be open to everybody. "
+            "Make a key with `transqueue keys create SUBMITTER`, or set api.host to 127.0.0.1 in config.yaml"
+        )
+
+
 class AddressTaken(TransQueueError):
     """The API cannot listen on its address."""
 

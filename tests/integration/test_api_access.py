@@ -11,7 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from transqueue import Handler
-from transqueue.access import Access, Keyring, Scope
+from transqueue.access import Access, Guard, Keyring, Scope, Strangers
 from transqueue.api import create_app
 from transqueue.api.needs import NEEDS, OPEN, needed
 from transqueue.config import ApiConfig, Config
@@ -66,14 +66,10 @@ def make(mongo_queue: MongoQueue) -> Iterator[Make]:
 
 
 def door(queue: MongoQueue, host: str = "127.0.0.1") -> Flask:
-    return create_app(
-        queue=queue,
-        table=Claims(),
-        config=Config(api=ApiConfig(host=host)),
-        clock=queue.clock,
-        events=Events(),
-        keys=Keyring(queue.api_keys, queue.clock),
-    )
+    config = Config(api=ApiConfig(host=host))
+    keyring, strangers = Keyring(queue.api_keys, queue.clock), Strangers(Events(), None)
+    guard = Guard(keyring, strangers, loopback=config.api.loopback)
+    return create_app(queue=queue, table=Claims(), config=config, clock=queue.clock, events=Events(), guard=guard)
 
 
 def routes(app: Flask) -> list[tuple[str, str]]:

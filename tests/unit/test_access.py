@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from transqueue.access import Access, ApiKey, Keyring, Scope, new_key
+from transqueue.access import Access, ApiKey, Guard, Keyring, Scope, Strangers, new_key, require_keys
 from transqueue.access.key import fits, hashed, parts
-from transqueue.access.keyring import FRESH_SECONDS, REMEMBERED, STALE_SECONDS, Remembered
-from transqueue.errors import QueueUnavailable
+from transqueue.access.keyring import FRESH_SECONDS, STALE_SECONDS, Remembered
+from transqueue.access.strangers import ADDRESSES, BURST, REFILL_SECONDS
+from transqueue.errors import KeysMissing, QueueUnavailable, SubmissionRefused
+from transqueue.events import Events
 from transqueue.testing import SettableClock
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -109,20 +111,17 @@ def test_a_key_works_until_it_is_revoked_or_its_time_has_come(changes: dict[str,
 
 
 class Store:
-    """Keys in a dict, and how often each was looked up and used."""
+    """Keys in a dict, and how often they were read and used."""
 
     def __init__(self) -> None:
         self.keys: dict[str, ApiKey] = {}
-        self.looked: list[str] = []
+        self.reads = 0
         self.uses: list[str] = []
         self.away = False
 
-    def find(self, id: str, /) -> ApiKey | None:
-        self.looked.append(id)
-        return self.keys.get(id)
-
-    def in_use(self) -> bool:
-        return bool(self.keys)
+    def all(self) -> list[ApiKey]:
+        self.reads += 1
+        return [*self.keys.values()]
 
     def used(self, id: str, /) -> None:
         if self.away:
@@ -176,14 +175,25 @@ def test_a_key_is_recognised_by_its_id_and_its_secret_together(store: Store, key
     assert keyring.authenticate("") is None
 
 
-def test_a_key_is_looked_up_once_in_two_seconds(store: Store, keyring: Keyring, watch: Watch) -> None:
+def test_an_unknown_key_is_compared_as_a_known_one_is(
+    store: Store, keyring: Keyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[tuple[str, str]] = []
+    monkeypatch.setattr("hmac.compare_digest", lambda *both: compared.append(both) or False)
+    for text in (kept(store), new_key("ann", [SUBMIT], T0).text, "no key at all"):
+        assert keyring.authenticate(text) is None
+    assert [[len(one) for one in both] for both in compared] == [[64, 64]] * 3
+
+
+def test_keys_are_read_at_most_once_in_two_seconds_whoever_asks(store: Store, keyring: Keyring, watch: Watch) -> None:
     text = kept(store)
     for _ in range(4):
         assert keyring.authenticate(text)
+        assert keyring.authenticate(new_key("ann", [SUBMIT], T0).text) is None
         watch.pass_(FRESH_SECONDS / 4)
-    assert len(store.looked) == 1
+    assert store.reads == 1
     assert keyring.authenticate(text)
-    assert len(store.looked) == 2
+    assert store.reads == 2
 
 
 def test_a_revoked_key_is_refused_within_two_seconds(store: Store, keyring: Keyring, watch: Watch) -> None:
@@ -196,17 +206,22 @@ def test_a_revoked_key_is_refused_within_two_seconds(store: Store, keyring: Keyr
     assert keyring.access(id) is None
 
 
-def test_a_key_ends_at_its_time_though_nobody_looks_again(store: Store, keyring: Keyring, watch: Watch) -> None:
+def test_a_key_ends_at_its_time_though_nobody_reads_again(store: Store, keyring: Keyring, watch: Watch) -> None:
     text = kept(store, expires_at=T0 + timedelta(seconds=1))
     assert keyring.authenticate(text)
     watch.pass_(1)
     assert keyring.authenticate(text) is None
-    assert len(store.looked) == 1
+    assert store.reads == 1
 
 
-def test_the_first_key_counts_within_two_seconds(store: Store, keyring: Keyring, watch: Watch) -> None:
+def test_the_first_key_counts_within_two_seconds_and_a_revoked_one_still_does(
+    store: Store, keyring: Keyring, watch: Watch
+) -> None:
     assert not keyring.in_use()
-    kept(store)
+    id = parts(kept(store))[0]
+    watch.pass_(FRESH_SECONDS)
+    assert keyring.in_use()
+    store.keys[id] = replace(store.keys[id], revoked_at=T0)
     watch.pass_(FRESH_SECONDS)
     assert keyring.in_use()
 
@@ -225,9 +240,9 @@ def test_the_last_use_is_kept_to_the_minute_and_never_stands_in_the_way(
 
 
 def test_while_one_thread_looks_again_the_others_go_on_but_not_for_long(watch: Watch) -> None:
-    values, reached, let_go = iter(["old", "new"]), threading.Event(), threading.Event()
+    values, reached, let_go = iter(["old", "new", "newest"]), threading.Event(), threading.Event()
 
-    def look(name: str) -> str:
+    def look() -> str:
         value = next(values)
         if value == "new":
             reached.set()
@@ -235,44 +250,113 @@ def test_while_one_thread_looks_again_the_others_go_on_but_not_for_long(watch: W
         return value
 
     remembered = Remembered(look, watch)
-    assert remembered("key") == "old"
+    assert remembered() == "old"
     watch.pass_(FRESH_SECONDS)
-    looking = threading.Thread(target=remembered, args=["key"])
+    looking = threading.Thread(target=remembered)
     looking.start()
     assert reached.wait(20)
     watch.pass_(STALE_SECONDS - FRESH_SECONDS - 0.1)
-    assert remembered("key") == "old"
+    assert remembered() == "old"
     watch.pass_(0.1)
-    with pytest.raises(StopIteration):  # too old: it looks itself
-        remembered("key")
+    assert remembered() == "newest"  # the old one is too old: it looks itself
     let_go.set()
     looking.join(20)
+    assert remembered() == "newest"  # and what took so long does not come back over it
 
 
-def test_a_look_that_took_long_never_replaces_a_newer_one(watch: Watch) -> None:
-    began, let_go = threading.Event(), threading.Event()
-    first = threading.Thread(target=lambda: remembered("key"))
-
-    def look(name: str) -> str:
-        if threading.current_thread() is first:
-            began.set()
-            let_go.wait(20)
-            return "old"
-        return "new"
-
-    remembered = Remembered(look, watch)
-    first.start()
-    assert began.wait(20)
-    watch.pass_(1)
-    assert remembered("key") == "new"
-    let_go.set()
-    first.join(20)
-    assert remembered("key") == "new"
+# Those who show wrong ones
 
 
-def test_however_many_ids_are_tried_only_so_many_are_remembered(watch: Watch) -> None:
-    remembered = Remembered(str, watch)
-    for number in range(REMEMBERED + 10):
-        remembered(str(number))
-    assert not remembered.has("0")
-    assert remembered.has(str(REMEMBERED + 9))
+class Kept:
+    """An audit that is a list, and may be away."""
+
+    def __init__(self) -> None:
+        self.records: list[tuple[str, str, str]] = []
+        self.away = False
+
+    def record(self, by: str, action: str, target: str, facts: Any, /) -> None:
+        if self.away:
+            raise QueueUnavailable
+        self.records.append((by, action, target))
+
+
+@pytest.fixture
+def audit() -> Kept:
+    return Kept()
+
+
+@pytest.fixture
+def heard() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def strangers(watch: Watch, audit: Kept, heard: list[str]) -> Strangers:
+    return Strangers(Events(lambda event: heard.append(event.name)), audit, watch)
+
+
+def test_an_address_that_shows_many_wrong_keys_is_told_to_wait_and_others_are_not(
+    strangers: Strangers, watch: Watch
+) -> None:
+    assert [strangers.wait_seconds("far") for _ in range(BURST)] == [0] * BURST
+    assert strangers.wait_seconds("far") == 6
+    assert strangers.wait_seconds("near") == 0
+    watch.pass_(REFILL_SECONDS)
+    assert strangers.wait_seconds("far") > 0  # it went on meanwhile
+    watch.pass_(3 * REFILL_SECONDS)
+    assert strangers.wait_seconds("far") == 0
+
+
+def test_what_is_told_to_wait_is_never_more_than_a_few_seconds(strangers: Strangers) -> None:
+    assert max(strangers.wait_seconds("far") for _ in range(1000)) <= 2 * REFILL_SECONDS
+
+
+def test_the_audit_tells_of_an_address_once_a_minute(
+    strangers: Strangers, audit: Kept, watch: Watch, heard: list[str]
+) -> None:
+    for _ in range(100):
+        strangers.wait_seconds("far")
+    assert audit.records == [("nobody", "key.refused", "far")]
+    watch.pass_(60)
+    audit.away = True
+    assert strangers.wait_seconds("far") == 0
+    assert heard == ["key.refused", "key.refused", "audit.failed"]
+
+
+def test_however_many_addresses_come_only_so_many_are_remembered(strangers: Strangers) -> None:
+    for number in range(ADDRESSES + 5):
+        strangers.wait_seconds(str(number))
+    assert len(strangers._debts) == len(strangers._told) == ADDRESSES
+
+
+def test_a_good_key_passes_from_an_address_that_showed_many_wrong_ones(
+    store: Store, keyring: Keyring, strangers: Strangers
+) -> None:
+    guard, text = Guard(keyring, strangers, loopback=True), kept(store)
+    codes = []
+    for _ in range(BURST + 1):
+        with pytest.raises(SubmissionRefused) as refused:
+            guard.recognised("tq_wrong", "far")
+        codes.append((refused.value.status, refused.value.code))
+    assert codes == [(401, "unauthorized")] * BURST + [(429, "too_many_wrong_keys")]
+    assert guard.recognised(text, "far").submitter == "ann"
+
+
+# Whether one is needed
+
+
+@pytest.mark.parametrize(("loopback", "keys", "wants"), [(True, 0, False), (True, 1, True), (False, 0, True)])
+def test_a_key_is_needed_from_the_first_one_on_and_always_where_others_can_reach_the_door(
+    store: Store, keyring: Keyring, strangers: Strangers, loopback: bool, keys: int, wants: bool
+) -> None:
+    for _ in range(keys):
+        kept(store)
+    assert Guard(keyring, strangers, loopback=loopback).wants_key() is wants
+
+
+def test_a_door_that_others_can_reach_is_not_opened_without_keys(store: Store) -> None:
+    require_keys(store, "127.0.0.1", loopback=True)
+    with pytest.raises(KeysMissing, match=r"0\.0\.0\.0.*transqueue keys create"):
+        require_keys(store, "0.0.0.0", loopback=False)
+    kept(store)
+    require_keys(store, "0.0.0.0", loopback=False)

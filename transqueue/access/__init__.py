@@ -4,7 +4,21 @@ Nothing here knows HTTP or the database: keys come from whatever keeps them (`Ke
 """
 
 from .access import LOCAL, Access, Scope
+from .guard import Guard, require_keys
 from .key import ApiKey, NewKey, new_key
 from .keyring import Keyring, KeyStore
+from .strangers import Strangers
 
-__all__ = ["LOCAL", "Access", "ApiKey", "KeyStore", "Keyring", "NewKey", "Scope", "new_key"]
+__all__ = [
+    "LOCAL",
+    "Access",
+    "ApiKey",
+    "Guard",
+    "KeyStore",
+    "Keyring",
+    "NewKey",
+    "Scope",
+    "Strangers",
+    "new_key",
+    "require_keys",
+]

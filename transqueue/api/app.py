@@ -9,6 +9,7 @@ from typing import Any
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from ..access import Guard
 from ..clock import Clock
 from ..config import Config
 from ..errors import QueueUnavailable, SubmissionRefused
@@ -18,7 +19,7 @@ from ..submission import Admission
 from .answers import answer, protected, refusal
 from .catalog import Catalog, PluginTable
 from .docs import Docs
-from .doorkeeper import Doorkeeper, Keys, NoKeys
+from .doorkeeper import Doorkeeper
 from .gate import ALIVE
 from .health import Health
 from .intake import Intake, unavailable
@@ -37,9 +38,12 @@ def create_app(
     config: Config,
     clock: Clock,
     events: Events,
-    keys: Keys | None = None,
+    guard: Guard | None = None,
 ) -> Flask:
-    """The WSGI application of one process, with everything that its requests share."""
+    """The WSGI application of one process, with everything that its requests share.
+
+    Without a guard everybody may do everything: for tests and tools that serve nobody else.
+    """
     app = Flask("transqueue", static_folder=None, template_folder="api/templates")
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.strict_slashes = False
@@ -52,7 +56,7 @@ def create_app(
     _route_health(app, Health(queue, table, config.default_type))
     _route_documentation(app, OpenApi(table, config.default_type, events))
     _answer_errors(app, events)
-    app.before_request(Doorkeeper(keys or NoKeys(), loopback=config.api.loopback).admit)
+    app.before_request(Doorkeeper(guard).admit)
     app.after_request(protected)
     return app
 

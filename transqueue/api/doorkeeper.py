@@ -1,55 +1,33 @@
-"""Who may pass: before each view, the request's API key, and what that key allows.
-
-Without any key in the database, and only while the door listens on loopback, everybody who reaches it may do
-everything. From the first key on, each request to what is not open to everybody needs one.
-"""
+"""Who may pass: before each view, the request's API key, and whether what it allows is what the route needs."""
 
 from __future__ import annotations
 
-from typing import Protocol, cast
+from typing import cast
+from urllib.parse import urlsplit
 
 from flask import g, request
 
-from ..access import Access, Scope
+from ..access import Access, Guard, Scope
+from ..access.guard import NO_KEY, WRONG_KEY
 from ..errors import SubmissionRefused
 from .needs import OPEN, Need, needed
 
 BEARER = "bearer"
-
-
-class Keys(Protocol):
-    """What recognises keys."""
-
-    def in_use(self) -> bool:
-        """Whether requests need a key."""
-        ...
-
-    def authenticate(self, text: str, /) -> Access | None:
-        """What the key of this text allows now."""
-        ...
-
-
-class NoKeys:
-    """There are none, and there never will be: for an application without a database."""
-
-    def in_use(self) -> bool:
-        return False
-
-    def authenticate(self, _: str) -> Access | None:
-        return None
+FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")  # what a proxy adds
 
 
 class Doorkeeper:
     """Lets each request pass, or refuses it."""
 
-    def __init__(self, keys: Keys, *, loopback: bool) -> None:
-        self._keys, self._loopback = keys, loopback
+    def __init__(self, guard: Guard | None) -> None:
+        self._guard = guard
 
     def admit(self) -> None:
         """Set `flask.g.access` for the view.
 
         Raises:
-            SubmissionRefused: 401 `unauthorized` or 403 `forbidden`.
+            SubmissionRefused: 401 `unauthorized`, 403 `forbidden` or 429 `too_many_wrong_keys`.
+            QueueUnavailable: the keys could not be looked up.
         """
         if request.url_rule is None:  # there is no such route: that is what will be answered
             return
@@ -59,19 +37,23 @@ class Doorkeeper:
         g.access = Access.nobody() if need == OPEN else self._access(need)
 
     def _access(self, need: Need) -> Access:
-        access = self._shown() if self._keys.in_use() or not self._loopback else Access.local()
+        access = self._recognised()
         if not any(access.allows(scope) for scope in need):
             raise _forbidden(f"This needs a key with the scope {_either(need)}.")
         return access
 
-    def _shown(self) -> Access:
+    def _recognised(self) -> Access:
+        if self._guard is None:
+            return Access.local()
+        if not self._guard.wants_key():
+            _refuse_what_came_from_elsewhere()
+            return Access.local()
         scheme, _, text = request.headers.get("Authorization", "").partition(" ")
         if not text:
-            raise _unauthorized("This needs an API key, sent as `Authorization: Bearer tq_<id>_<secret>`.")
-        access = self._keys.authenticate(text.strip()) if scheme.lower() == BEARER else None
-        if access is None:
-            raise _unauthorized("This API key is not valid: it is unknown, revoked or expired.")
-        return access
+            raise SubmissionRefused(401, "unauthorized", NO_KEY)
+        if scheme.lower() != BEARER:
+            raise SubmissionRefused(401, "unauthorized", WRONG_KEY)
+        return self._guard.recognised(text.strip(), request.remote_addr or "")
 
 
 def access() -> Access:
@@ -79,12 +61,24 @@ def access() -> Access:
     return cast("Access", g.access)
 
 
+def _refuse_what_came_from_elsewhere() -> None:
+    """Without keys only this machine is let in: not what a proxy passes on, nor what a page makes a browser send.
+
+    Raises:
+        SubmissionRefused: 401 `unauthorized` or 403 `forbidden`.
+    """
+    if any(name in request.headers for name in FORWARDED):
+        raise SubmissionRefused(
+            401, "unauthorized", "This came through a proxy, and there is no API key yet. " + NO_KEY
+        )
+    origin = request.headers.get("Origin")
+    from_page = request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
+    if from_page or (origin is not None and urlsplit(origin).netloc != request.host):
+        raise _forbidden("A page of another site sent this; without API keys that is refused.")
+
+
 def _either(need: Need) -> str:
     return " or ".join(f"`{scope}`" for scope in Scope if scope in need)
-
-
-def _unauthorized(message: str) -> SubmissionRefused:
-    return SubmissionRefused(401, "unauthorized", message)
 
 
 def _forbidden(message: str) -> SubmissionRefused:

@@ -7,7 +7,7 @@ import atexit
 from flask import Flask
 
 from .. import logs
-from ..access import Keyring
+from ..access import Guard, Keyring, Strangers, require_keys
 from ..config import Config
 from ..events import Events
 from ..mongodb import connect
@@ -24,9 +24,10 @@ def load_app(config: Config, uri: str, *, log_json: bool) -> Flask:
     logs.configure(as_json=log_json)
     events = Events(logs.listener(role="api"))
     queue = connect(uri, config.mongodb.database)
+    require_keys(queue.api_keys, config.api.host, loopback=config.api.loopback)
     table = load_plugins(config, events=events, known_types=queue.catalog.known_types())
     table.startup("api")
     queue.catalog.remember({state.name: state.types for state in table.states() if state.state == "ok"})
     atexit.register(table.shutdown, "api")
-    keys = Keyring(queue.api_keys, queue.clock)
-    return create_app(queue=queue, table=table, config=config, clock=queue.clock, events=events, keys=keys)
+    guard = Guard(Keyring(queue.api_keys, queue.clock), Strangers(events, None), loopback=config.api.loopback)
+    return create_app(queue=queue, table=table, config=config, clock=queue.clock, events=events, guard=guard)

@@ -16,6 +16,8 @@ OPEN: Need = frozenset()  # nobody needs to show a key
 SUBMIT, READ, OPERATE, ADMIN = (frozenset({scope}) for scope in Scope)
 EITHER = SUBMIT | READ  # who only submits sees what is its submitter's
 
+DASHBOARD = "/ui"  # what is below has its own login, and asks for each page and action whether it may be seen or done
+
 NEEDS: Mapping[str, Need] = {
     "POST /api/data/": SUBMIT,
     "POST /api/data/batch": SUBMIT,
@@ -39,4 +41,6 @@ NEEDS: Mapping[str, Need] = {
 
 def needed(method: str, rule: str) -> Need | None:
     """What a route needs; none when it is not in the table. HEAD is GET without the body."""
+    if rule == DASHBOARD or rule.startswith(f"{DASHBOARD}/"):
+        return OPEN
     return NEEDS.get(f"{'GET' if method == 'HEAD' else method} {rule}")

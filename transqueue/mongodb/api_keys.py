@@ -41,17 +41,6 @@ class ApiKeys:
         with answering("list API keys"):
             return [_decode(row) for row in self._keys.find().sort([("created_at", ASCENDING), ("_id", ASCENDING)])]
 
-    def find(self, id: str) -> ApiKey | None:
-        """The key of this id."""
-        with answering("look up an API key"):
-            row = self._keys.find_one({"_id": id})
-        return _decode(row) if row else None
-
-    def in_use(self) -> bool:
-        """Whether there is any key, a revoked or expired one included."""
-        with answering("look for API keys"):
-            return self._keys.find_one({}, {"_id": 1}) is not None
-
     def revoke(self, id: str) -> bool:
         """From now on the key opens nothing. False: there is no such key, or it was revoked before."""
         with answering("revoke an API key"):
