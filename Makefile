@@ -6,7 +6,7 @@ PLUGINS := $(wildcard plugins/*/pyproject.toml)
 RUN := .venv/.installed
 DEV := .venv/.installed-dev
 
-.PHONY: run test check chaos format lint types imports clean
+.PHONY: run test check chaos bench format lint types imports clean
 
 run: $(RUN)
 	@exec $(BIN)/transqueue up
@@ -31,6 +31,11 @@ check: format lint types imports test
 # Kills and stops processes for a minute and checks every cent: docs/chaos.md.
 chaos: $(DEV)
 	@$(BIN)/python tests/chaos --seconds $(or $(SECONDS),60) --nodes $(or $(NODES),1) $(if $(SEED),--seed $(SEED))
+
+# Measures this machine beside what MongoDB can do, and writes the tables of docs/performance.md; a quarter of an hour.
+# PART="queue http" runs only those, ROUNDS=3 each so often, QUICK=1 tiny sizes (and writes nothing).
+bench: $(DEV)
+	@$(BIN)/python -m benchmarks $(foreach part,$(PART),--part $(part)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick,--write)
 
 format: $(DEV)
 	$(BIN)/ruff format --check .

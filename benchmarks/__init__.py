@@ -1,0 +1,1 @@
+"""Measurements of TransQueue beside what MongoDB can do and what other queues do: `make bench`, docs/performance.md."""

@@ -1,0 +1,60 @@
+"""Backlogs: documents as the door stores them, by the thousand, without the door's time."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bson import Timestamp
+from pymongo import WriteConcern
+from pymongo.collection import Collection
+
+from transqueue.transaction import free_lane, keyed_lane
+
+Document = dict[str, Any]
+
+AT_ONCE = 1000
+USERNAME = "user123"  # in a template: where a username goes
+_ids = itertools.count(time.time_ns() // 1_000_000 * 10**8)
+
+
+class Template:
+    """What the door stored for one submission; every copy has an id of its own, the lane that follows, and a user."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self.document = dict(document)
+
+    @property
+    def type(self) -> str:
+        return str(self.document["type"])
+
+    def make(self, user: str = USERNAME) -> Document:
+        made = copy.copy(self.document)
+        made["_id"] = id = str(next(_ids))
+        made["accepted"] = Timestamp(0, 0)
+        made["data"] = {**made["data"], "username": user}
+        if "ordering_key" in made:
+            made["ordering_key"] = key = made["ordering_key"].replace(USERNAME, user)
+            made["lane"] = keyed_lane(made["plugin"]["name"], key)
+        else:
+            made["lane"] = free_lane(id)
+        return made
+
+    def many(self, count: int, users: int = 1) -> Iterator[Document]:
+        """Copies whose users take turns."""
+        names = [USERNAME] if users == 1 else [f"user{number}" for number in range(users)]
+        return (self.make(names[number % users]) for number in range(count))
+
+
+def fill(q: Collection[Document], template: Template, count: int, users: int = 1) -> None:
+    """Put a backlog into Q, durable at its end."""
+    fast = q.with_options(write_concern=WriteConcern(w=1, j=False))
+    documents = template.many(count, users)
+    left = count
+    while left:
+        batch = list(itertools.islice(documents, min(AT_ONCE, left)))
+        left -= len(batch)
+        (fast if left else q).insert_many(batch, ordered=False)

@@ -1,0 +1,37 @@
+"""A backlog of handlers that do nothing, through real supervisor, workers and plugins, beside the roofline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .. import draining, roofline
+from ..measure import Row, Target, alternate
+from . import Run
+
+PART = "queue"
+RAW, ONE, GROUP = "roofline, a lease written on each", "no-op, one by one", "no-op, batch=True"
+
+
+def measure(run: Run) -> Iterator[Row]:
+    one, group = (run.stage.template(type) for type in ("bench.noop", "bench.group"))
+    count = run.size(40_000, 100)
+    samples = alternate(
+        {
+            RAW: lambda: roofline.drain(run.stage, one, count),
+            ONE: lambda: draining.drain(run.stage, one, count),
+            GROUP: lambda: draining.drain(run.stage, group, count),
+        },
+        run.rounds,
+        run.tell,
+    )
+    yield Row(part=PART, what=RAW, unit="transactions/s", samples=samples[RAW])
+    for what, limit in ((ONE, 0.65), (GROUP, 0.8)):
+        yield Row(
+            part=PART,
+            what=what,
+            unit="transactions/s",
+            samples=samples[what],
+            reference=RAW,
+            reference_samples=samples[RAW],
+            target=Target(limit),
+        )
