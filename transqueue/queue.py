@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 from .outcome import Outcome
+from .report import WorkerReport
 from .transaction import State, Transaction
 
 
@@ -75,6 +76,7 @@ class LiveWorker:
     slot: int
     started_at: datetime
     until: datetime
+    report: WorkerReport | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +88,13 @@ class Casualty:
         group: a group was between its handlers and its commit: its members next run alone, uncharged; one that
             already was alone is charged the crash.
         reason: what is written on the charged one.
+        ending: how it ended, in words.
     """
 
     running: str | None = None
     group: bool = False
     reason: str = "its worker died"
+    ending: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +193,10 @@ class TransactionQueue(ABC):
 
         A lease that ended or lapsed is final: it is never renewed.
         """
+
+    @abstractmethod
+    def report(self, reports: Mapping[str, WorkerReport]) -> None:
+        """Keep, by live worker, what its supervisor knows of it, for those who look on."""
 
     @abstractmethod
     def end(self, worker: str, casualty: Casualty) -> Rescue:

@@ -44,10 +44,11 @@ ENDED = frozenset({State.DONE, State.REJECTED, State.DEAD, State.CANCELLED})
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Who holds a running transaction: a token, random and new per lease, and the worker's id."""
+    """Who holds a running transaction, and since when: a token, random and new per lease, and the worker's id."""
 
     token: str
     worker: str
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

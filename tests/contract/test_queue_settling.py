@@ -11,8 +11,8 @@ from transqueue.transaction import HISTORY_KEPT, State
 
 
 def last_entry(transaction):
-    """The last history entry, without what only the queue reads."""
-    return {name: value for name, value in transaction.history[-1].items() if name != "lease"}
+    """The last history entry, without what only the queue reads, and without when it was leased."""
+    return {name: value for name, value in transaction.history[-1].items() if name not in ("lease", "leased_at")}
 
 
 def test_a_completion_writes_done_with_the_result(queue, bench):

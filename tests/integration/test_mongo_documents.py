@@ -60,13 +60,14 @@ def test_a_running_and_an_ended_one_have_the_published_shapes(desk, database):
     worker = desk.worker()
     held = desk.leased(worker)
     assert row(database, held)["state"] == "running"
-    assert row(database, held)["lease"] == {"token": held.lease.token, "worker": worker}
+    assert row(database, held)["lease"] == {"token": held.lease.token, "worker": worker, "at": held.lease.at}
     desk.queue.settle([desk.complete(held, {"balance": 5})])
     found = row(database, held)
     assert (found["state"], found["result"], found["ended_by"]) == ("done", {"balance": 5}, held.lease.token)
     assert found["finished_at"] >= found["created_at"]
     assert "lease" not in found
-    assert found["history"] == [{"at": found["finished_at"], "state": "done", "attempt": 1, "worker": worker}]
+    ended = {"at": found["finished_at"], "state": "done", "attempt": 1, "worker": worker}
+    assert found["history"] == [{**ended, "leased_at": held.lease.at}]
 
 
 def test_the_database_keeps_one_transaction_per_submitter_and_key_by_itself(desk, database):

@@ -9,7 +9,7 @@ import pytest
 from pymongo import WriteConcern
 
 from transqueue.mongodb.documents import encode
-from transqueue.mongodb.records import LOOKED_THROUGH
+from transqueue.mongodb.listing import LOOKED_THROUGH
 from transqueue.queue import WorkerRecord
 from transqueue.transaction import LANES, State, Transaction, TransactionIds
 
@@ -157,9 +157,11 @@ def test_counting_touches_no_document(backlog):
     ids=str,
 )
 def test_a_page_looks_through_a_bounded_number_of_documents_however_rare_what_it_looks_for(backlog, filters):
-    floor, page = backlog.explained(lambda: backlog.queue.page(**filters), "find")
-    assert floor.documents == 0
-    assert floor.keys <= LOOKED_THROUGH + 1
+    *floors, page = backlog.explained(lambda: backlog.queue.page(**filters), "find")
+    assert len(floors) <= 1  # none where an index has all of the few that match
+    for floor in floors:
+        assert floor.documents == 0
+        assert floor.keys <= LOOKED_THROUGH + 1
     assert page.documents <= LOOKED_THROUGH + 1
     assert page.keys <= LOOKED_THROUGH + 1
 

@@ -11,6 +11,7 @@ import pytest
 from transqueue.errors import QueueUnavailable
 from transqueue.events import Events
 from transqueue.queue import Casualty, WorkerRecord
+from transqueue.report import WorkerReport
 from transqueue.supervisor import keeper as keeper_module
 from transqueue.supervisor.keeper import RENEWALS_PER_LEASE, RESCUE_SECONDS, LeaseKeeper
 from transqueue.testing import MemoryQueue, SettableClock
@@ -38,6 +39,9 @@ class FakeChild:
 
     def renewed(self, alarm_at):
         self.alarms.append(alarm_at)
+
+    def report(self, now):
+        return WorkerReport(seconds=now)
 
 
 class TroubledQueue(MemoryQueue):

@@ -12,6 +12,7 @@ import pytest
 from transqueue.config import Config, WorkersConfig
 from transqueue.events import Events
 from transqueue.queue import Casualty, WorkerRecord
+from transqueue.report import WorkerReport
 from transqueue.supervisor import supervisor as supervisor_module
 from transqueue.supervisor.supervisor import BACKOFF_SECONDS, BOOT_SECONDS, CRASHED_SECONDS, HEALTHY_SECONDS, Supervisor
 from transqueue.testing import MemoryQueue, SettableClock
@@ -73,6 +74,9 @@ class FakeChild:
         self._house.queue.begin(record, lease_seconds=30)
         self._said = True
         self.process.talk()
+
+    def report(self, now):
+        return WorkerReport(seconds=now)
 
     def listen(self):
         said, self._said = self._said, False

@@ -56,6 +56,8 @@ DUE_INDEX = [
 # The keyed ones that have not left their key: by lane, without those set aside, and by key, with them.
 FRONT_INDEX = [("ordered", ASCENDING), ("plugin.name", ASCENDING), ("lane", ASCENDING), ("accepted", ASCENDING)]
 ORDER_INDEX = [("plugin.name", ASCENDING), ("ordering_key", ASCENDING), ("accepted", ASCENDING)]
+# The dead ones, by what they died of: it costs the living nothing.
+DEAD_INDEX = [("state", ASCENDING), ("cause", ASCENDING), ("finished_at", DESCENDING), ("_id", DESCENDING)]
 KEY_INDEX = [("submitter", ASCENDING), ("idempotency.key", ASCENDING)]
 
 
@@ -128,6 +130,7 @@ class Connection:
                         unique=True,
                         partialFilterExpression={"idempotency.key": {"$exists": True}},
                     ),
+                    IndexModel(DEAD_INDEX, name="dead", partialFilterExpression={"state": "dead"}),
                     IndexModel(FRONT_INDEX, name="front", partialFilterExpression={"ordered": True}),
                     IndexModel(ORDER_INDEX, name="order", partialFilterExpression={"ordered": {"$exists": True}}),
                 ]

@@ -67,7 +67,7 @@ def decode(document: Mapping[str, Any]) -> Transaction:
         ordering_key=document.get("ordering_key"),
         after_dead=document.get("after_dead", "block"),
         lane=document["lane"],
-        lease=Lease(lease["token"], lease["worker"]) if lease else None,
+        lease=Lease(lease["token"], lease["worker"], lease.get("at")) if lease else None,
         ended_by=document.get("ended_by"),
         alone=document.get("alone", False),
         deferred_since=document.get("deferred_since"),

@@ -101,7 +101,7 @@ class LaneTurn:
         return frozenset(row["ordering_key"] for row in rows)
 
     def _lease(self, session: ClientSession) -> None:
-        lease = {"token": self.token, "worker": self._worker}
+        lease = {"token": self.token, "worker": self._worker, "at": self._clock.now()}
         running = {"$set": {"state": str(State.RUNNING), "lease": lease}}
         self._q.update_many({"_id": {"$in": self.taken}}, running, session=session)
 

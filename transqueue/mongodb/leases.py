@@ -73,7 +73,12 @@ class Leases:
     def _take(self, worker: str, ids: list[str], token: str) -> list[Transaction]:
         taken = self._q.update_many(
             {"_id": {"$in": ids}, "state": State.QUEUED},
-            {"$set": {"state": str(State.RUNNING), "lease": {"token": token, "worker": worker}}},
+            {
+                "$set": {
+                    "state": str(State.RUNNING),
+                    "lease": {"token": token, "worker": worker, "at": self._clock.now()},
+                }
+            },
         )
         if taken.modified_count == 0:
             return []

@@ -6,13 +6,18 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from ..filter import Filter
 from ..queue import Casualty, LiveWorker, Page, Perform, Receipt, Rescue, Settlement, TransactionQueue, WorkerRecord
+from ..report import EndedWorker, WorkerReport
 from ..transaction import FREE_LANES, KEYED_LANES, State, Transaction
 from .api_keys import ApiKeys
+from .backlog import Backlog
 from .catalog import Catalog
 from .connection import Connection
+from .failures import Failures
 from .intake import Intake
 from .leases import Leases
+from .listing import Listing
 from .ordered import Ordered
 from .records import Records
 from .settlements import Settlements
@@ -28,6 +33,8 @@ class MongoQueue(TransactionQueue):
         self._intake, self._records = Intake(connection), Records(connection, self._ordered)
         self._workers, self._leases = Workers(connection), Leases(connection)
         self._settlements = Settlements(connection)
+        self.listing, self.backlog = Listing(connection), Backlog(connection)
+        self.failures = Failures(connection, self._ordered)
         self.clock, self.database, self.catalog = connection.clock, connection.database, Catalog(connection)
         self.api_keys = ApiKeys(connection)
 
@@ -55,7 +62,7 @@ class MongoQueue(TransactionQueue):
         after: str | None = None,
         limit: int = 50,
     ) -> Page:
-        return self._records.page({"state": state, "type": type, "submitter": submitter}, after=after, limit=limit)
+        return self.listing.page(Filter(state=state, type=type, submitter=submitter), after=after, limit=limit)
 
     def ended(self, ids: Collection[str]) -> frozenset[str]:
         return self._records.ended(ids)
@@ -79,6 +86,9 @@ class MongoQueue(TransactionQueue):
     def renew(self, workers: Collection[str], *, lease_seconds: float) -> frozenset[str]:
         return self._workers.renew(workers, lease_seconds=lease_seconds)
 
+    def report(self, reports: Mapping[str, WorkerReport]) -> None:
+        self._workers.report(reports)
+
     def end(self, worker: str, casualty: Casualty) -> Rescue:
         return self._workers.end(worker, casualty)
 
@@ -87,6 +97,10 @@ class MongoQueue(TransactionQueue):
 
     def workers(self) -> Sequence[LiveWorker]:
         return self._workers.live()
+
+    def ended_workers(self) -> Sequence[EndedWorker]:
+        """The workers that ended in the last day, the latest first: at most 200."""
+        return self._workers.ended()
 
     def lease(self, worker: str, type: str, *, limit: int, lanes: Sequence[int] | None = None) -> Sequence[Transaction]:
         return self._leases.lease(worker, type, limit, lanes if lanes is not None else FREE_LANES)

@@ -1,4 +1,4 @@
-"""Transactions looked up, listed and counted, and what an operator may do to one that is not running."""
+"""Transactions looked up and counted, and what an operator may do to one that is not running."""
 
 from __future__ import annotations
 
@@ -6,15 +6,10 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from pymongo import DESCENDING
-
-from ..queue import Page
 from ..transaction import ENDED, HISTORY_KEPT, State, Transaction
 from .connection import Connection, answering
-from .documents import Document, decode
+from .documents import decode
 from .ordered import Ordered
-
-LOOKED_THROUGH = 20_000  # documents that one page may look through, so that a rare filter never scans Q
 
 
 class Records:
@@ -28,25 +23,6 @@ class Records:
         with answering("read a transaction"):
             document = self._q.find_one({"_id": transaction_id})
         return decode(document) if document else None
-
-    def page(self, filters: Mapping[str, str | None], *, after: str | None, limit: int) -> Page:
-        """As `TransactionQueue.page` promises."""
-        older: Document = {"$lt": after} if after else {}
-        with answering("list transactions"):
-            floor = self._floor(older)
-            wanted = {key: value for key, value in filters.items() if value is not None}
-            ids = older | ({"$gte": floor} if floor else {})
-            query = wanted | ({"_id": ids} if ids else {})
-            found = [decode(document) for document in self._q.find(query).sort("_id", DESCENDING).limit(limit + 1)]
-        if len(found) > limit:
-            return Page(found[:limit], found[limit - 1].id)
-        return Page(found, floor)
-
-    def _floor(self, older: Document) -> str | None:
-        """The oldest id that this page looks at; none when the end of Q is nearer."""
-        among = {"_id": older} if older else {}
-        row = next(self._q.find(among, {"_id": 1}).sort("_id", DESCENDING).skip(LOOKED_THROUGH).limit(1), None)
-        return row["_id"] if row else None
 
     def ended(self, ids: Collection[str]) -> frozenset[str]:
         """As `TransactionQueue.ended` promises."""
@@ -89,6 +65,7 @@ class Records:
             "crashes": 0,
             "finished_at": "$$REMOVE",
             "ended_by": "$$REMOVE",
+            "cause": "$$REMOVE",
             "deferred_since": "$$REMOVE",
             "ordered": {"$cond": [{"$gt": ["$ordering_key", None]}, True, "$$REMOVE"]},
         }

@@ -17,6 +17,7 @@ from pymongo import UpdateMany
 from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 
+from ..cause import cause_of
 from ..errors import QueueUnavailable, TrackLost
 from ..order import leaves_key
 from ..outcome import Verb
@@ -153,6 +154,8 @@ def _transition(one: Settlement, now: datetime) -> Document:
     transaction, outcome = one.transaction, one.outcome
     lease, state = lease_of(transaction), ENDS[one.outcome.verb]
     entry: Document = {"at": now, "state": str(state), "attempt": transaction.attempt, "worker": lease.worker}
+    if lease.at:
+        entry["leased_at"] = lease.at
     if outcome.error:
         entry["error"] = {"type": outcome.error["type"], "message": outcome.error["message"]}
     if state is State.QUEUED:
@@ -160,6 +163,8 @@ def _transition(one: Settlement, now: datetime) -> Document:
         entry["lease"] = lease.token
     else:
         ending = {"finished_at": now, "ended_by": lease.token}
+    if state is State.DEAD:
+        ending["cause"] = cause_of(transaction.type, outcome.error)
     gone: Document = {"lease": 1, "alone": 1} | ({"ordered": 1} if leaves_key(state, transaction.after_dead) else {})
     _put(ending, gone, "result", stored(outcome.result))
     _put(ending, gone, "error", outcome.error)
@@ -196,5 +201,6 @@ def _likeness(one: Settlement) -> str:
         "deferred_since": outcome.deferred_since,
         "attempt": one.transaction.attempt,
         "after_dead": one.transaction.after_dead,
+        "type": one.transaction.type if outcome.verb is Verb.BURY else "",
     }
     return dumps(facts)

@@ -8,24 +8,28 @@ open one would hold its writes back), then put its transactions back; each step 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from pymongo import UpdateMany, UpdateOne
+from pymongo import DESCENDING, UpdateMany, UpdateOne
 
 from ..backoff import backoff_seconds
+from ..cause import cause_of
 from ..order import leaves_key
 from ..queue import Casualty, LiveWorker, Rescue, WorkerRecord
+from ..report import EndedWorker, WorkerReport
 from ..transaction import HISTORY_KEPT, MAX_CRASHES, State
 from .connection import Connection, answering
 from .documents import Document
 
 CRASH_BACKOFF_SECONDS = (2.0, 300.0)
 OTHERS_LEFT_SECONDS = 5.0  # a worker's own supervisor knows best what it was doing, and gets this long to tell
+ENDED_SHOWN = 200
 _LIVE: Mapping[str, Any] = {"ended_at": None}
 _NOT_LAPSED = {"$expr": {"$gte": ["$until", "$$NOW"]}}
 _LAPSED = {"$expr": {"$lt": ["$until", "$$NOW"]}}
-_HELD = {"_id": 1, "lease": 1, "attempts": 1, "crashes": 1, "max_attempts": 1, "alone": 1, "after_dead": 1}
+_HELD = {"_id": 1, "type": 1, "lease": 1, "attempts": 1, "crashes": 1, "max_attempts": 1, "alone": 1, "after_dead": 1}
 
 
 class Workers:
@@ -61,28 +65,42 @@ class Workers:
     def live(self) -> Sequence[LiveWorker]:
         """As `TransactionQueue.workers` promises."""
         with answering("list workers"):
-            rows = self._workers.find({**_LIVE, **_NOT_LAPSED}, {"sessions": 0, "ended_at": 0}).sort(["host", "slot"])
-            return [LiveWorker(id=row.pop("_id"), **row) for row in rows]
+            rows = self._workers.find({**_LIVE, **_NOT_LAPSED}).sort(["host", "slot"])
+            return [_live(row) for row in rows]
+
+    def report(self, reports: Mapping[str, WorkerReport]) -> None:
+        """As `TransactionQueue.report` promises."""
+        writes = [UpdateOne({"_id": worker, **_LIVE}, _reported(report)) for worker, report in reports.items()]
+        if writes:
+            with answering("report on workers"):
+                self._workers.bulk_write(writes, ordered=False)
+
+    def ended(self) -> Sequence[EndedWorker]:
+        """The workers that ended in the last day, the latest first."""
+        with answering("list ended workers"):
+            rows = self._workers.find({"ended_at": {"$ne": None}}).sort("ended_at", DESCENDING).limit(ENDED_SHOWN)
+            return [_ended(row) for row in rows]
 
     def end(self, worker: str, casualty: Casualty) -> Rescue:
         """As `TransactionQueue.end` promises."""
         with answering("end a worker"):
-            self._end([worker], {})
+            self._end([worker], {}, casualty.ending)
             return self._put_back(worker, casualty)
 
     def rescue(self) -> Sequence[Rescue]:
         """As `TransactionQueue.rescue` promises."""
         with answering("rescue"):
             lapsed = {row["_id"] for row in self._workers.find({**_LIVE, **_LAPSED}, {"_id": 1})}
-            self._end(lapsed, _LAPSED)
+            self._end(lapsed, _LAPSED, "its lease lapsed")
             left = self._holders() - self._excused()
             self._kill_sessions(left)
             unknown = Casualty(group=True, reason="its worker's lease lapsed")
             return [self._put_back(worker, unknown) for worker in sorted(left)]
 
-    def _end(self, workers: Iterable[str], condition: Mapping[str, Any]) -> None:
+    def _end(self, workers: Iterable[str], condition: Mapping[str, Any], ending: str) -> None:
         ids = list(workers)
-        self._workers.update_many({"_id": {"$in": ids}, **_LIVE, **condition}, [{"$set": {"ended_at": "$$NOW"}}])
+        ended = {"ended_at": "$$NOW", "ending": {"$literal": ending}}
+        self._workers.update_many({"_id": {"$in": ids}, **_LIVE, **condition}, [{"$set": ended}])
         self._kill_sessions(ids)
 
     def _kill_sessions(self, workers: Iterable[str]) -> None:
@@ -127,8 +145,9 @@ class Workers:
             "attempt": row["attempts"] + 1,
             "worker": row["lease"]["worker"],
             "error": error,
-        }
-        ending = {"finished_at": now} if state is State.DEAD else self._later(row, now)
+        } | ({"leased_at": row["lease"]["at"]} if row["lease"].get("at") else {})
+        buried = {"finished_at": now, "cause": cause_of(row["type"], error)}
+        ending = buried if state is State.DEAD else self._later(row, now)
         return UpdateOne(
             {"_id": row["_id"], "state": State.RUNNING, "lease.token": row["lease"]["token"]},
             {
@@ -152,6 +171,36 @@ def _release(worker: str, ids: list[str], *, alone: bool) -> UpdateMany:
 
 def _is_spent(row: Document) -> bool:
     return bool(row["crashes"] + 1 >= MAX_CRASHES or row["attempts"] + 1 >= row["max_attempts"])
+
+
+def _live(row: Document) -> LiveWorker:
+    report = row.get("report")
+    return LiveWorker(
+        id=row["_id"],
+        host=row["host"],
+        pid=row["pid"],
+        slot=row["slot"],
+        started_at=row["started_at"],
+        until=row["until"],
+        report=WorkerReport(**report) if report else None,
+    )
+
+
+def _ended(row: Document) -> EndedWorker:
+    return EndedWorker(
+        id=row["_id"],
+        host=row["host"],
+        pid=row["pid"],
+        slot=row["slot"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        ending=row.get("ending", ""),
+    )
+
+
+def _reported(report: WorkerReport) -> list[Document]:
+    facts = {name: value for name, value in asdict(report).items() if name != "at"}
+    return [{"$set": {"report": {**_literal(facts), "at": "$$NOW"}}}]
 
 
 def _from_now(seconds: float) -> Document:

@@ -14,6 +14,7 @@ from typing import Any
 from ..config import Config
 from ..marker import Marker
 from ..queue import Casualty
+from ..report import WorkerReport, resident_bytes
 from ..signals import interrupts_held
 from ..worker import EXIT_BOOT_FAILED, EXIT_TRACK_LOST, Assignment, alarm_moment, work
 
@@ -109,9 +110,19 @@ class Child:
     def casualty(self, now: float) -> Casualty:
         """After its death: what it was doing, and whom to charge."""
         mark = self._marker.read()
-        if self._stopping or self._by_alarm(now):
-            return Casualty()
-        return Casualty(running=mark.id, group=mark.doing == "group", reason=self._reason(mark.turn))
+        if self._by_alarm(now):
+            return Casualty(ending="its lease could not be renewed")
+        if self._stopping:
+            return Casualty(ending=self.ending)
+        reason, group = self._reason(mark.turn), mark.doing == "group"
+        return Casualty(running=mark.id, group=group, reason=reason, ending=self._overran(mark.turn) or self.ending)
+
+    def report(self, now: float) -> WorkerReport:
+        """What can be told of it without asking it."""
+        mark = self._marker.read()
+        seconds = max(0.0, now - mark.deadline + mark.timeout_seconds) if mark.doing == "running" else None
+        memory = resident_bytes(self.process.pid)
+        return WorkerReport(doing=mark.doing, transaction=mark.id, seconds=seconds, memory_bytes=memory)
 
     @property
     def ending(self) -> str:
@@ -128,9 +139,12 @@ class Child:
         self._link.close()
 
     def _reason(self, turn: int) -> str:
+        return self._overran(turn) or f"its worker died while running it ({self.ending})"
+
+    def _overran(self, turn: int) -> str | None:
         if self._overdue and self._overdue[0] == turn:
             return f"its handler did not end within {self._overdue[2]:g} s; the worker was killed"
-        return f"its worker died while running it ({self.ending})"
+        return None
 
     def _by_alarm(self, now: float) -> bool:
         """Its lease ended, so the kernel killed it: the database's doing, not the transaction's."""

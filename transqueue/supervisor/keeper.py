@@ -11,6 +11,7 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 from ..errors import QueueUnavailable
@@ -51,6 +52,7 @@ class LeaseKeeper:
         self._queue, self._lease_seconds, self._events = queue, lease_seconds, events
         self._now, self._random = now, random
         self._kept: dict[str, Child] = {}
+        self._untold: dict[str, Child] = {}  # renewed, and not reported since
         self._dead: deque[tuple[str, Casualty]] = deque()
         self._renew_at = self._rescue_at = 0.0
         self._lock, self._wake, self._closing = threading.Lock(), wake or threading.Event(), False
@@ -104,6 +106,7 @@ class LeaseKeeper:
         self._end_dead()
         if self._now() >= self._rescue_at and not self._closing:
             self._rescue()
+        self._report()
 
     def _end_dead(self) -> None:
         while self._dead:
@@ -118,9 +121,17 @@ class LeaseKeeper:
         held = self._queue.renew(kept, lease_seconds=self._lease_seconds) if kept else frozenset()
         for worker in held:
             kept[worker].renewed(alarm_moment(began, self._lease_seconds))
+        self._untold = {worker: kept[worker] for worker in held}
         with self._lock:
             self.lapsed |= (kept.keys() - held) & self._kept.keys()
             self._renew_at = began + self._lease_seconds / RENEWALS_PER_LEASE
+
+    def _report(self) -> None:
+        """Tell how the renewed ones are, after all that lives depend on; what cannot be told now is told next time."""
+        children, self._untold = self._untold, {}
+        if children:
+            with suppress(QueueUnavailable):
+                self._queue.report({worker: child.report(self._now()) for worker, child in children.items()})
 
     def _rescue(self) -> None:
         self._rescue_at = self._now() + RESCUE_SECONDS * (0.75 + 0.5 * self._random())

@@ -20,6 +20,7 @@ from typing import Any
 from ..clock import Clock, HostClock
 from ..outcome import Verb
 from ..queue import Casualty, LiveWorker, Page, Perform, Receipt, Rescue, Settlement, TransactionQueue, WorkerRecord
+from ..report import WorkerReport
 from ..transaction import ENDED, FREE_LANES, KEYED_LANES, Lease, State, Transaction
 from .effects import MemoryEffects, memory_database
 from .memory_transactions import MemoryTransactions
@@ -122,6 +123,10 @@ class MemoryQueue(TransactionQueue):
         with self._lock:
             return self._workers.renew(workers, timedelta(seconds=lease_seconds))
 
+    def report(self, reports: Mapping[str, WorkerReport]) -> None:
+        with self._lock:
+            self._workers.report(reports)
+
     def end(self, worker: str, casualty: Casualty) -> Rescue:
         with self._lock:
             self._workers.end(worker)
@@ -146,7 +151,7 @@ class MemoryQueue(TransactionQueue):
             group = self._transactions.next_group(type, self.clock.now(), limit=limit, lanes=among)
             if not group:
                 return []
-            lease = Lease(self._new_token(), worker)
+            lease = Lease(self._new_token(), worker, self.clock.now())
             return copy.deepcopy([self._transactions.put(leased(one, lease)) for one in group])
 
     def lease_in_order(
@@ -161,7 +166,7 @@ class MemoryQueue(TransactionQueue):
         with self._lock:
             among = KEYED_LANES if lanes is None else lanes
             chosen = self._transactions.next_in_order(plugin, types, self.clock.now(), limit=limit, lanes=among)
-            lease = Lease(self._new_token(), worker)
+            lease = Lease(self._new_token(), worker, self.clock.now())
             return copy.deepcopy([self._transactions.put(leased(one, lease)) for one in chosen])
 
     def due(self, types: Collection[str]) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from ..clock import Clock
 from ..queue import LiveWorker, WorkerRecord
+from ..report import WorkerReport
 
 
 @dataclass(slots=True)
@@ -16,6 +17,7 @@ class _WorkerLease:
     started_at: datetime
     until: datetime
     ended: bool = False
+    report: WorkerReport | None = None
 
     def shown(self) -> LiveWorker:
         record = self.record
@@ -26,6 +28,7 @@ class _WorkerLease:
             slot=record.slot,
             started_at=self.started_at,
             until=self.until,
+            report=self.report,
         )
 
 
@@ -48,6 +51,12 @@ class MemoryWorkers:
         for worker in held:
             self._leases[worker].until = self._clock.now() + length
         return held
+
+    def report(self, reports: Mapping[str, WorkerReport]) -> None:
+        """As `TransactionQueue.report` promises."""
+        for worker, report in reports.items():
+            if self.is_live(worker):
+                self._leases[worker].report = replace(report, at=self._clock.now())
 
     def live(self) -> list[LiveWorker]:
         """As `TransactionQueue.workers` promises."""

@@ -126,6 +126,8 @@ def _with_attempt(
 ) -> tuple[Mapping[str, Any], ...]:
     worker = transaction.lease.worker if transaction.lease else None
     entry = {"at": now, "state": str(state), "attempt": transaction.attempt, "worker": worker, **facts}
+    if transaction.lease and transaction.lease.at:
+        entry["leased_at"] = transaction.lease.at
     if error:
         entry["error"] = {"type": error["type"], "message": error["message"]}
     return (*transaction.history, entry)[-HISTORY_KEPT:]
