@@ -23,6 +23,7 @@ from .outcome import Outcome, Reject, RetryLater, Verb
 from .queue import Effects, Settlement
 from .transaction import Transaction
 
+Ran = Callable[[str, float], None]  # told of each call of a handler: the type, and the seconds it took
 NewTransaction = Callable[[str, Mapping[str, Any], Mapping[str, Any]], Transaction]
 
 
@@ -48,11 +49,12 @@ class Executor:
         clock: Clock,
         marker: Marker,
         new_transaction: NewTransaction,
+        ran: Ran = lambda _type, _seconds: None,
         monotonic: Callable[[], float] = time.monotonic,
         boot_time: Callable[[], float] = boot_time,
         random: Callable[[], float] = random.random,
     ) -> None:
-        self._clock, self._marker, self._new = clock, marker, new_transaction
+        self._clock, self._marker, self._new, self._ran = clock, marker, new_transaction, ran
         self._monotonic, self._boot_time, self._random = monotonic, boot_time, random
 
     def attempt(self, bound: Bound, transaction: Transaction, effects: Effects | None = None) -> Settlement:
@@ -64,7 +66,7 @@ class Executor:
         self.mark([transaction], bound.handler.timeout_seconds)
         context = self._context(bound, [transaction], effects)
         try:
-            value = bound.call(loaded(transaction, bound.handler), context)
+            value = self._timed(transaction.type, bound, loaded(transaction, bound.handler), context)
             _refuse_ended(effects)
             outcome = completed(value, context.follow_ups)
         except BaseException as error:
@@ -83,7 +85,8 @@ class Executor:
         self.mark(members, bound.handler.timeout_seconds)
         context = self._context(bound, members, effects)
         try:
-            entries = bound.call([loaded(member, bound.handler) for member in members], context)
+            given = [loaded(member, bound.handler) for member in members]
+            entries = self._timed(members[0].type, bound, given, context)
             _refuse_ended(effects)
             outcomes = self._outcomes(list(entries), members, bound.handler)
             outcomes = _with_follow_ups(outcomes, context.follow_ups)
@@ -107,6 +110,13 @@ class Executor:
     def unmark(self) -> None:
         """Nothing is running."""
         self._marker.idle()
+
+    def _timed(self, type: str, bound: Bound, given: Any, context: Context) -> Any:
+        began = time.perf_counter()
+        try:
+            return bound.call(given, context)
+        finally:
+            self._ran(type, time.perf_counter() - began)
 
     def _outcomes(self, entries: list[Any], members: Sequence[Transaction], handler: Handler) -> list[Outcome]:
         if len(entries) != len(members):

@@ -10,15 +10,32 @@ unknown) and `TrackLost` (the same, for what this worker holds) are raised.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+from .audit import Audit
+from .crew import Casualty, LiveWorker, Rescue, WorkerRecord
+from .explain import Circumstances
+from .measures import Measures
 from .outcome import Outcome
+from .pause import Pausing
 from .report import WorkerReport
 from .transaction import State, Transaction
+
+__all__ = [
+    "Casualty",
+    "Effects",
+    "LiveWorker",
+    "Page",
+    "Perform",
+    "Receipt",
+    "Rescue",
+    "Settlement",
+    "TransactionQueue",
+    "WorkerRecord",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,58 +72,6 @@ class Settlement:
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerRecord:
-    """One start of a worker process, with the sessions that its writes may be open in."""
-
-    id: str
-    host: str
-    pid: int
-    slot: int
-    sessions: tuple[Any, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiveWorker:
-    """A worker whose lease is held; times are the server's."""
-
-    id: str
-    host: str
-    pid: int
-    slot: int
-    started_at: datetime
-    until: datetime
-    report: WorkerReport | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Casualty:
-    """What a worker was doing when it died, as its supervisor knows it.
-
-    Attributes:
-        running: the id of the transaction whose handler was running; it is charged the attempt and the crash.
-        group: a group was between its handlers and its commit: its members next run alone, uncharged; one that
-            already was alone is charged the crash.
-        reason: what is written on the charged one.
-        ending: how it ended, in words.
-    """
-
-    running: str | None = None
-    group: bool = False
-    reason: str = "its worker died"
-    ending: str = field(default="", compare=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rescue:
-    """What became of the transactions of one ended worker: ids by what happened to them."""
-
-    worker: str
-    released: tuple[str, ...] = ()
-    charged: tuple[str, ...] = ()
-    buried: tuple[str, ...] = ()
-
-
 class Effects(Protocol):
     """The database side of one session, handed to `perform`.
 
@@ -133,8 +98,11 @@ class Effects(Protocol):
 Perform = Callable[[Effects], Sequence[Settlement]]
 
 
-class TransactionQueue(ABC):
+class TransactionQueue(Pausing):
     """Where transactions wait, and the only place where their state changes."""
+
+    audit: Audit
+    measures: Measures
 
     # The door
 
@@ -172,6 +140,10 @@ class TransactionQueue(ABC):
     @abstractmethod
     def counts(self) -> Mapping[str, Mapping[State, int]]:
         """How many transactions are in which state, by type."""
+
+    @abstractmethod
+    def circumstances(self, transaction_id: str) -> Circumstances | None:
+        """What explains why a transaction runs or does not; none: there is no such transaction."""
 
     @abstractmethod
     def cancel(self, transaction_id: str) -> bool:

@@ -79,6 +79,7 @@ class Transaction:
         after_dead: what it does, once dead, to the later ones of its key: `block` or `skip`.
         alone: it was in a group that died together, so it next runs by itself.
         deferred_since: since when its handler has been raising `RetryLater`.
+        request_id: of the request that submitted it; on each line that is logged of it.
         history: the last 20 things that happened to it, oldest first.
     """
 
@@ -106,6 +107,7 @@ class Transaction:
     submitter: str = ""
     idempotency: Idempotency | None = None
     plugin: Stamp | None = None
+    request_id: str | None = None
 
     @property
     def attempt(self) -> int:

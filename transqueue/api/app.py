@@ -23,7 +23,9 @@ from .doorkeeper import Doorkeeper
 from .gate import ALIVE
 from .health import Health
 from .intake import Intake, unavailable
+from .metrics import Metrics
 from .openapi import OpenApi
+from .pauses import Pauses
 from .submissions import Submissions
 from .transactions import Transactions
 from .waiters import Waiters
@@ -52,8 +54,9 @@ def create_app(
     waiters = Waiters(queue, limit=max(1, config.api.threads // 4))
     _route_submissions(app, Submissions(admission, Intake(queue)))
     _route_transactions(app, Transactions(queue, table, waiters))
-    _route_catalog(app, Catalog(table, events))
+    _route_catalog(app, Catalog(table, queue, events), Pauses(queue, table))
     _route_health(app, Health(queue, table, config.default_type))
+    _route(app, "GET", "/metrics", Metrics(queue, table.states).show)
     _route_documentation(app, OpenApi(table, config.default_type, events))
     _answer_errors(app, events)
     app.before_request(Doorkeeper(guard).admit)
@@ -69,13 +72,16 @@ def _route_submissions(app: Flask, submissions: Submissions) -> None:
 def _route_transactions(app: Flask, transactions: Transactions) -> None:
     _route(app, "GET", "/api/data/", transactions.list)
     _route(app, "GET", "/api/data/<transaction_id>", transactions.status)
+    _route(app, "GET", "/api/data/<transaction_id>/explain", transactions.explain)
     _route(app, "POST", "/api/data/<transaction_id>/cancel", transactions.cancel)
     _route(app, "POST", "/api/data/<transaction_id>/retry", transactions.retry)
 
 
-def _route_catalog(app: Flask, catalog: Catalog) -> None:
+def _route_catalog(app: Flask, catalog: Catalog, pauses: Pauses) -> None:
     _route(app, "GET", "/api/types", catalog.types)
     _route(app, "GET", "/api/types/<type>", catalog.type)
+    _route(app, "POST", "/api/types/<type>/pause", pauses.pause)
+    _route(app, "POST", "/api/types/<type>/resume", pauses.resume)
     _route(app, "GET", "/api/plugins", catalog.plugins)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -11,9 +11,12 @@ from flask import Response
 from ..errors import SubmissionRefused
 from ..events import Events
 from ..handlers import Handler
+from ..pause import Pause
 from ..plugins import PluginState
+from ..queue import TransactionQueue
 from ..submission import Table
 from .answers import success
+from .pauses import shown_pause
 from .schemas import ANY_OBJECT, described, example, json_schema
 from .submissions import SINGLE_BYTES
 
@@ -29,12 +32,14 @@ class PluginTable(Table, Protocol):
 class Catalog:
     """What submitters and admins read about types and plugins."""
 
-    def __init__(self, table: PluginTable, events: Events) -> None:
-        self._table, self._events = table, events
+    def __init__(self, table: PluginTable, queue: TransactionQueue, events: Events) -> None:
+        self._table, self._queue, self._events = table, queue, events
 
     def types(self) -> Response:
         """Every claimed type."""
-        return success({"types": [self._described(handler) for _, handler in sorted(self._table.types().items())]})
+        paused = self._queue.paused()
+        handlers = [handler for _, handler in sorted(self._table.types().items())]
+        return success({"types": [self._described(handler, handler.type, paused) for handler in handlers]})
 
     def type(self, type: str) -> Response:
         """One type, also one of a claimed family."""
@@ -43,13 +48,13 @@ class Catalog:
             reason = self._table.parked(type)
             cause = f" The plugin that claims it is not working: {reason}." if reason else ""
             raise SubmissionRefused(404, "not_found", f"There is no handler for the type {type!r}.{cause}")
-        return success(self._described(handler))
+        return success(self._described(handler, type, self._queue.paused()))
 
     def plugins(self) -> Response:
         """Every plugin that is enabled or installed, how it is, and why it is not working."""
         return success({"plugins": [asdict(state) for state in self._table.states()]})
 
-    def _described(self, handler: Handler) -> dict[str, Any]:
+    def _described(self, handler: Handler, type: str, paused: Mapping[str, Pause]) -> dict[str, Any]:
         found = described(handler, self._events, lambda schema: (json_schema(schema), example(schema)))
         schema, data = found or (ANY_OBJECT, {})
         return {
@@ -60,6 +65,7 @@ class Catalog:
             "limits": _limits(handler),
             "plugin": handler.plugin,
             "version": handler.version,
+            "paused": shown_pause(type, paused),
         }
 
 

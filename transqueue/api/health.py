@@ -36,8 +36,9 @@ class Health:
         return answer({"status": "success"})
 
     def stats(self) -> Response:
-        """How many transactions are in which state, by type."""
-        return success({"types": self._queue.counts()})
+        """How many transactions are in which state, by type, and which types are paused."""
+        paused = self._queue.paused()
+        return success({"types": self._queue.counts(), "paused": {type: asdict(one) for type, one in paused.items()}})
 
     def workers(self) -> Response:
         """The worker processes that are alive, on every host."""

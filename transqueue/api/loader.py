@@ -10,8 +10,10 @@ from .. import logs
 from ..access import Guard, Keyring, Strangers, require_keys
 from ..config import Config
 from ..events import Events
+from ..measures import FLUSH_SECONDS
 from ..mongodb import connect
 from ..plugins import load_plugins
+from ..ticker import Ticker
 from .app import create_app
 
 
@@ -29,5 +31,8 @@ def load_app(config: Config, uri: str, *, log_json: bool) -> Flask:
     table.startup("api")
     queue.catalog.remember({state.name: state.types for state in table.states() if state.state == "ok"})
     atexit.register(table.shutdown, "api")
-    guard = Guard(Keyring(queue.api_keys, queue.clock), Strangers(events, None), loopback=config.api.loopback)
+    measures = queue.measures
+    ticker = Ticker("measures", FLUSH_SECONDS, measures.flush, measures.refresh_depths, events=events).start()
+    atexit.register(ticker.close)
+    guard = Guard(Keyring(queue.api_keys, queue.clock), Strangers(events, queue.audit), loopback=config.api.loopback)
     return create_app(queue=queue, table=table, config=config, clock=queue.clock, events=events, guard=guard)

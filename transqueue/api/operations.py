@@ -12,12 +12,13 @@ from typing import Any
 
 from .body import JSON, NDJSON
 from .gate import ALIVE
+from .pauses import PAUSE_QUERY
 from .schemas import query_parameters
 from .shapes import ANY, ID, TEXT, Shape, listed, nullable, ref, shape, succeeded
 from .submissions import BATCH_BYTES, BATCH_ITEMS, SINGLE_BYTES
 from .transactions import LIST_QUERY, STATUS_QUERY
 
-HTML, CSS = "text/html", "text/css"
+HTML, CSS, PROMETHEUS = "text/html", "text/css", "text/plain"
 GROUPS = ("Submit", "Follow", "Look around", "Probe", "Documentation")
 SUBMIT, FOLLOW, LOOK, PROBE, READ = GROUPS
 
@@ -124,6 +125,15 @@ _TRANSACTIONS = (
         errors={400: "InvalidQuery", 404: "NotFound", **_AWAY},
     ),
     Operation(
+        method="get",
+        path="/api/data/{transaction_id}/explain",
+        group=FOLLOW,
+        summary="Why it is not running, in plain words, and what would change that.",
+        parameters=[_ONE],
+        success={JSON: succeeded(ref("Explanation"))},
+        errors={404: "NotFound", **_AWAY},
+    ),
+    Operation(
         method="post",
         path="/api/data/{transaction_id}/cancel",
         group=FOLLOW,
@@ -160,6 +170,25 @@ _CATALOG = (
         errors={404: "NotFound", **_AWAY},
     ),
     Operation(
+        method="post",
+        path="/api/types/{type}/pause",
+        group=LOOK,
+        summary="Start no more of a type, or of a family that ends in `.*`, on any host.",
+        description="All workers keep to it within a second. What is running ends; what waits keeps its place.",
+        parameters=[_NAMED, *query_parameters(PAUSE_QUERY)],
+        success={JSON: succeeded(ref("PausedType"), message=TEXT)},
+        errors={400: "InvalidQuery", 404: "NotFound", 409: "WrongState", **_AWAY},
+    ),
+    Operation(
+        method="post",
+        path="/api/types/{type}/resume",
+        group=LOOK,
+        summary="Let a paused type go on.",
+        parameters=[_NAMED],
+        success={JSON: succeeded(ref("PausedType"), message=TEXT)},
+        errors={409: "WrongState", **_AWAY},
+    ),
+    Operation(
         method="get",
         path="/api/plugins",
         group=LOOK,
@@ -177,8 +206,8 @@ _CATALOG = (
         method="get",
         path="/api/stats",
         group=LOOK,
-        summary="How many transactions are in which state, by type.",
-        success={JSON: succeeded(shape({"types": ref("Counts")}))},
+        summary="How many transactions are in which state, by type, and which types are paused.",
+        success={JSON: succeeded(shape({"types": ref("Counts"), "paused": ref("Pauses")}))},
     ),
 )
 _PROBES = (
@@ -198,6 +227,13 @@ _PROBES = (
         summary="Submissions can be accepted; else 503 with every reason why not.",
         success={JSON: succeeded()},
         errors={503: "NotReady"},
+    ),
+    Operation(
+        method="get",
+        path="/metrics",
+        group=PROBE,
+        summary="What is measured, of all processes and hosts, in Prometheus's text format.",
+        success={PROMETHEUS: TEXT},
     ),
 )
 _DOCUMENTATION = (

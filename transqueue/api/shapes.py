@@ -108,6 +108,11 @@ _TRANSACTION = shape(
         "history": listed(ref("HistoryEntry")) | {"maxItems": HISTORY_KEPT},
     }
 )
+_PAUSE = shape({"by": TEXT, "at": TIME, "reason": TEXT}, description="Who paused it, when, and why.")
+_PAUSED = shape({"type": TEXT, "paused": nullable(ref("PauseOf"))})
+_PAUSE_OF = shape({"type": {"type": "string", "description": "The type, or its family."}, **_PAUSE["properties"]})
+_REASON = shape({"code": TEXT, "sentence": TEXT, "change": {"type": "string", "description": "What would change it."}})
+_EXPLANATION = shape({"transaction_id": ID, "summary": TEXT, "reasons": listed(_REASON)})
 _LIMITS = shape(
     {
         "max_attempts": COUNT,
@@ -126,6 +131,7 @@ _TYPE = shape(
         "limits": _LIMITS,
         "plugin": TEXT,
         "version": TEXT,
+        "paused": nullable(ref("PauseOf")),
     }
 )
 _PLUGIN = shape(
@@ -141,7 +147,16 @@ _PLUGIN = shape(
     }
 )
 _WORKER = shape(
-    {"id": TEXT, "host": TEXT, "pid": COUNT, "slot": COUNT, "started_at": TIME, "until": TIME},
+    {
+        "id": TEXT,
+        "host": TEXT,
+        "pid": COUNT,
+        "slot": COUNT,
+        "started_at": TIME,
+        "until": TIME,
+        "types": nullable(TEXTS | {"description": "What it has a working handler for."}),
+        "broken": {"type": "object", "additionalProperties": TEXT, "description": "Why, by plugin."},
+    },
     description="A worker process whose lease is held.",
 )
 _COUNTS: Shape = {
@@ -161,6 +176,10 @@ SHAPES: Mapping[str, Shape] = {
     "Error": _ERROR,
     "ErrorClassic": _ERROR_CLASSIC,
     "HistoryEntry": _HAPPENED,
+    "Explanation": _EXPLANATION,
+    "PauseOf": _PAUSE_OF,
+    "PausedType": _PAUSED,
+    "Pauses": {"type": "object", "additionalProperties": _PAUSE},
     "Plugin": _PLUGIN,
     "Transaction": _TRANSACTION,
     "Type": _TYPE,

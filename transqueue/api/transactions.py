@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from dataclasses import asdict, replace
 
-from flask import Response, request
-from marshmallow import Schema, ValidationError, fields, validate
+from flask import Response
+from marshmallow import Schema, fields, validate
 
+from ..access import Scope
 from ..errors import SubmissionRefused
+from ..explain import explain, outlined
 from ..handlers import TYPE_LENGTH
+from ..operator import Operator
 from ..queue import TransactionQueue
-from ..submission import Table, invalid_data
+from ..submission import Table
 from ..transaction import ENDED, ID_LENGTH, State, Transaction
 from .answers import shown, success
 from .doorkeeper import access
+from .query import query
 from .waiters import Waiters
 
 WAIT_SECONDS = 30
@@ -53,7 +57,7 @@ class Transactions:
 
     def status(self, transaction_id: str) -> Response:
         """One transaction; with `wait`, when it has ended or the time is over."""
-        seconds = _query(STATUS_QUERY)["wait"]
+        seconds = query(STATUS_QUERY)["wait"]
         transaction = self._found(transaction_id)
         if seconds and transaction.state not in ENDED:
             self._waiters.wait(transaction_id, seconds)
@@ -62,20 +66,36 @@ class Transactions:
 
     def list(self) -> Response:
         """Those that match, newest first, and the cursor to go on from."""
-        page = self._queue.page(**_query(LIST_QUERY), submitter=access().own_only)
+        page = self._queue.page(**query(LIST_QUERY), submitter=access().own_only)
         return success([shown(transaction) for transaction in page.transactions], next=page.next)
 
     def cancel(self, transaction_id: str) -> Response:
         """`queued` or `dead` to `cancelled`."""
         transaction = self._found(transaction_id)
-        return self._changed(transaction, "cancelled", well=self._queue.cancel(transaction_id))
+        return self._changed(transaction, "cancelled", well=self._operator.cancel(transaction_id))
 
     def retry(self, transaction_id: str) -> Response:
         """`dead` to `queued`, with as many attempts more as its handler grants."""
         transaction = self._found(transaction_id)
         handler = self._table.resolve(transaction.type)
         more = handler.max_attempts if handler else transaction.max_attempts
-        return self._changed(transaction, "retried", well=self._queue.redrive(transaction_id, more_attempts=more))
+        return self._changed(transaction, "retried", well=self._operator.retry(transaction_id, more_attempts=more))
+
+    def explain(self, transaction_id: str) -> Response:
+        """Why it is not running, or what it does, and what would change that."""
+        self._found(transaction_id)
+        circumstances = self._queue.circumstances(transaction_id)
+        if circumstances is None:
+            raise _not_found()
+        one = circumstances.transaction
+        found = explain(replace(circumstances, parked=self._table.parked(one.type) if one else None))
+        if not access().allows(Scope.READ):  # of others' transactions, and of who operates, a submitter learns nothing
+            found = outlined(found)
+        return success(asdict(found))
+
+    @property
+    def _operator(self) -> Operator:
+        return Operator(self._queue, access().by)
 
     def _changed(self, before: Transaction, verb: str, *, well: bool) -> Response:
         transaction = self._found(before.id)
@@ -87,13 +107,9 @@ class Transactions:
     def _found(self, transaction_id: str) -> Transaction:
         transaction = self._queue.get(transaction_id) if _ID.fullmatch(transaction_id) else None
         if transaction is None or not access().sees(transaction):
-            raise SubmissionRefused(404, "not_found", "There is no such transaction.")
+            raise _not_found()
         return transaction
 
 
-def _query(schema: Schema) -> dict[str, Any]:
-    try:
-        loaded: dict[str, Any] = schema.load(request.args.to_dict())
-    except ValidationError as error:
-        raise invalid_data(error.messages) from None
-    return loaded
+def _not_found() -> SubmissionRefused:
+    return SubmissionRefused(404, "not_found", "There is no such transaction.")

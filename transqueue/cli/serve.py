@@ -11,6 +11,7 @@ from .. import logs
 from ..events import Events
 from ..signals import StopFlag
 from ..supervisor import Supervisor
+from .measuring import measuring
 from .probe import Probe
 from .setup import Setup, api_url
 
@@ -48,5 +49,6 @@ def work(setup: Setup) -> None:
     click.echo(
         f"{config.workers.processes} workers, database {config.mongodb.database}; Ctrl-C ends them in good order"
     )
-    supervisor.run(stop)
+    with measuring(queue, events):
+        supervisor.run(stop)
     queue.close()

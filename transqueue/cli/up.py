@@ -24,6 +24,7 @@ from ..signals import StopFlag
 from ..supervisor import Neighbour, Supervisor
 from .door import Door
 from .greeting import Greeting
+from .measuring import measuring
 from .probe import Probe
 from .setup import Setup
 
@@ -47,7 +48,8 @@ def up(setup: Setup) -> None:
         greeting = Greeting(config, states, stop)
         door = Door(config, uri, events=events, log_json=not on_terminal)
         supervisor = Supervisor(config, uri, queue, events=events, log_json=not on_terminal, on_ready=greeting.start)
-        supervisor.run(stop, beside=[door, *beside])
+        with measuring(queue, events):
+            supervisor.run(stop, beside=[door, *beside])
         queue.close()
     click.echo("Stopped. Everything accepted is kept.")
 

@@ -44,6 +44,8 @@ def encode(transaction: Transaction) -> Document:
         document["after_dead"] = transaction.after_dead
     if transaction.idempotency:
         document["idempotency"] = {"key": transaction.idempotency.key, "body_hash": transaction.idempotency.body_hash}
+    if transaction.request_id:
+        document["request_id"] = transaction.request_id
     if transaction.plugin:
         document["plugin"] = {"name": transaction.plugin.name, "version": transaction.plugin.version}
     return document
@@ -77,6 +79,7 @@ def decode(document: Mapping[str, Any]) -> Transaction:
         submitter=document["submitter"],
         idempotency=Idempotency(key["key"], key["body_hash"]) if key else None,
         plugin=Stamp(plugin["name"], plugin["version"]) if plugin else None,
+        request_id=document.get("request_id"),
     )
 
 

@@ -71,14 +71,9 @@ class Leases:
         }
 
     def _take(self, worker: str, ids: list[str], token: str) -> list[Transaction]:
+        lease = {"token": token, "worker": worker, "at": self._clock.now()}
         taken = self._q.update_many(
-            {"_id": {"$in": ids}, "state": State.QUEUED},
-            {
-                "$set": {
-                    "state": str(State.RUNNING),
-                    "lease": {"token": token, "worker": worker, "at": self._clock.now()},
-                }
-            },
+            {"_id": {"$in": ids}, "state": State.QUEUED}, {"$set": {"state": str(State.RUNNING), "lease": lease}}
         )
         if taken.modified_count == 0:
             return []

@@ -6,19 +6,26 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from ..explain import Circumstances
 from ..filter import Filter
+from ..pause import Pause
 from ..queue import Casualty, LiveWorker, Page, Perform, Receipt, Rescue, Settlement, TransactionQueue, WorkerRecord
 from ..report import EndedWorker, WorkerReport
 from ..transaction import FREE_LANES, KEYED_LANES, State, Transaction
 from .api_keys import ApiKeys
+from .audit import MongoAudit
 from .backlog import Backlog
 from .catalog import Catalog
+from .circumstances import Gathering
 from .connection import Connection
 from .failures import Failures
 from .intake import Intake
 from .leases import Leases
 from .listing import Listing
+from .measured import Measured
+from .measures import MongoMeasures
 from .ordered import Ordered
+from .pauses import Pauses
 from .records import Records
 from .settlements import Settlements
 from .workers import Workers
@@ -27,12 +34,17 @@ from .workers import Workers
 class MongoQueue(TransactionQueue):
     """The queue in the collection `Q`; made once per process by `connect`."""
 
+    measures: MongoMeasures
+
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._ordered = Ordered(connection)
         self._intake, self._records = Intake(connection), Records(connection, self._ordered)
-        self._workers, self._leases = Workers(connection), Leases(connection)
-        self._settlements = Settlements(connection)
+        self.measures = MongoMeasures(connection)
+        self._measured = Measured(self.measures.tally, connection.clock)
+        self._workers, self._leases = Workers(connection, on_lapse=self._measured.lapsed), Leases(connection)
+        self._settlements, self._pauses = Settlements(connection), Pauses(connection)
+        self._gathering, self.audit = Gathering(connection, self._workers, self._pauses), MongoAudit(connection)
         self.listing, self.backlog = Listing(connection), Backlog(connection)
         self.failures = Failures(connection, self._ordered)
         self.clock, self.database, self.catalog = connection.clock, connection.database, Catalog(connection)
@@ -48,7 +60,7 @@ class MongoQueue(TransactionQueue):
         self._connection.close()
 
     def enqueue(self, transactions: Sequence[Transaction]) -> list[Receipt]:
-        return self._intake.enqueue(transactions)
+        return self._measured.accepted(self._intake.enqueue(transactions))
 
     def get(self, transaction_id: str) -> Transaction | None:
         return self._records.get(transaction_id)
@@ -74,11 +86,26 @@ class MongoQueue(TransactionQueue):
         """Since when the longest due transaction of each type has been due."""
         return self._records.oldest_due()
 
+    def circumstances(self, transaction_id: str) -> Circumstances | None:
+        return self._gathering.circumstances(transaction_id)
+
     def cancel(self, transaction_id: str) -> bool:
-        return self._records.cancel(transaction_id)
+        type = self._records.cancel(transaction_id)
+        if type is not None:
+            self._measured.moved(type, "cancelled")
+        return type is not None
 
     def redrive(self, transaction_id: str, *, more_attempts: int) -> bool:
-        return self._records.redrive(transaction_id, more_attempts=more_attempts)
+        return self._records.redrive(transaction_id, more_attempts=more_attempts) is not None
+
+    def pause(self, type: str, *, by: str, reason: str = "") -> bool:
+        return self._pauses.pause(type, by=by, reason=reason)
+
+    def resume(self, type: str) -> bool:
+        return self._pauses.resume(type)
+
+    def paused(self) -> Mapping[str, Pause]:
+        return self._pauses.paused()
 
     def begin(self, worker: WorkerRecord, *, lease_seconds: float) -> None:
         self._workers.begin(worker, lease_seconds=lease_seconds)
@@ -90,10 +117,16 @@ class MongoQueue(TransactionQueue):
         self._workers.report(reports)
 
     def end(self, worker: str, casualty: Casualty) -> Rescue:
-        return self._workers.end(worker, casualty)
+        return self._rescued([self._workers.end(worker, casualty)])[0]
 
     def rescue(self) -> Sequence[Rescue]:
-        return self._workers.rescue()
+        return self._rescued(self._workers.rescue())
+
+    def _rescued(self, rescues: Sequence[Rescue]) -> Sequence[Rescue]:
+        """Count those that ended dead with their worker; they are few."""
+        for type in self._records.types_of([id for rescue in rescues for id in rescue.buried]):
+            self._measured.moved(type, "dead")
+        return rescues
 
     def workers(self) -> Sequence[LiveWorker]:
         return self._workers.live()
@@ -103,7 +136,8 @@ class MongoQueue(TransactionQueue):
         return self._workers.ended()
 
     def lease(self, worker: str, type: str, *, limit: int, lanes: Sequence[int] | None = None) -> Sequence[Transaction]:
-        return self._leases.lease(worker, type, limit, lanes if lanes is not None else FREE_LANES)
+        among = lanes if lanes is not None else FREE_LANES
+        return self._measured.leased(self._leases.lease(worker, type, limit, among))
 
     def lease_in_order(
         self,
@@ -114,7 +148,8 @@ class MongoQueue(TransactionQueue):
         limit: int,
         lanes: Sequence[int] | None = None,
     ) -> Sequence[Transaction]:
-        return self._ordered.lease(worker, plugin, types, limit, lanes if lanes is not None else KEYED_LANES)
+        among = lanes if lanes is not None else KEYED_LANES
+        return self._measured.leased(self._ordered.lease(worker, plugin, types, limit, among))
 
     def due(self, types: Collection[str]) -> bool:
         return self._leases.due(types)
@@ -123,10 +158,15 @@ class MongoQueue(TransactionQueue):
         return self._leases.queued_types(prefix)
 
     def settle(self, settlements: Sequence[Settlement]) -> frozenset[str]:
-        return self._settlements.settle(settlements)
+        lost = self._settlements.settle(settlements)
+        self._measured.settled(settlements, lost)
+        return lost
 
     def settle_in_session(self, perform: Perform, *, timeout_seconds: float) -> frozenset[str]:
-        return self._settlements.settle_in_session(perform, timeout_seconds)
+        watched, settled = self._measured.watched(perform)
+        lost = self._settlements.settle_in_session(watched, timeout_seconds)
+        settled(lost)
+        return lost
 
     def release(self, transactions: Sequence[Transaction]) -> None:
         self._leases.release(transactions)
@@ -142,7 +182,9 @@ def connect(uri: str, database: str) -> MongoQueue:
     connection = Connection(uri, database)
     try:
         connection.prepare()
+        queue = MongoQueue(connection)
+        queue.measures.prepare()
     except BaseException:
         connection.close()
         raise
-    return MongoQueue(connection)
+    return queue

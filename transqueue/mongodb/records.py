@@ -52,13 +52,20 @@ class Records:
         with answering("look for what is due"):
             return {row["_id"]: row["due_at"] for row in self._q.aggregate([due, oldest])}
 
-    def cancel(self, transaction_id: str) -> bool:
-        """As `TransactionQueue.cancel` promises."""
+    def types_of(self, ids: Collection[str]) -> list[str]:
+        """The type of each of `ids`."""
+        if not ids:
+            return []
+        with answering("look up types"):
+            return [row["type"] for row in self._q.find({"_id": {"$in": list(ids)}}, {"type": 1})]
+
+    def cancel(self, transaction_id: str) -> str | None:
+        """As `TransactionQueue.cancel` promises; the type of what was cancelled."""
         changes = {"finished_at": {"$ifNull": ["$finished_at", self._clock.now()]}, "ordered": "$$REMOVE"}
         return self._move(transaction_id, [State.QUEUED, State.DEAD], State.CANCELLED, changes)
 
-    def redrive(self, transaction_id: str, *, more_attempts: int) -> bool:
-        """As `TransactionQueue.redrive` promises."""
+    def redrive(self, transaction_id: str, *, more_attempts: int) -> str | None:
+        """As `TransactionQueue.redrive` promises; the type of what is queued again."""
         changes = {
             "due_at": self._clock.now(),
             "max_attempts": {"$add": ["$attempts", more_attempts]},
@@ -71,15 +78,15 @@ class Records:
         }
         return self._move(transaction_id, [State.DEAD], State.QUEUED, changes)
 
-    def _move(self, transaction_id: str, states: list[State], state: State, changes: Mapping[str, Any]) -> bool:
+    def _move(self, transaction_id: str, states: list[State], state: State, changes: Mapping[str, Any]) -> str | None:
         entry = {"at": self._clock.now(), "state": str(state), "attempt": "$attempts"}
         history = {"$slice": [{"$concatArrays": ["$history", [entry]]}, -HISTORY_KEPT]}
         with answering(f"move a transaction to {state}"):
             moved = self._q.find_one_and_update(
                 {"_id": transaction_id, "state": {"$in": [str(one) for one in states]}},
                 [{"$set": {"state": str(state), "history": history, **changes}}],
-                {"ordering_key": 1, "plugin": 1},
+                {"ordering_key": 1, "plugin": 1, "type": 1},
             )
             if moved and "ordering_key" in moved:
                 self._ordered.look_again(moved["plugin"]["name"], moved["ordering_key"])
-        return moved is not None
+        return str(moved["type"]) if moved else None

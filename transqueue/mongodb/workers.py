@@ -7,7 +7,7 @@ open one would hold its writes back), then put its transactions back; each step 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -35,8 +35,8 @@ _HELD = {"_id": 1, "type": 1, "lease": 1, "attempts": 1, "crashes": 1, "max_atte
 class Workers:
     """Begins, renews and ends the leases of workers, and puts back what an ended one held."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection, self._random = connection, connection.random
+    def __init__(self, connection: Connection, on_lapse: Callable[[int], None] = lambda _: None) -> None:
+        self._connection, self._random, self._on_lapse = connection, connection.random, on_lapse
         self._q, self._workers, self._clock = connection.q, connection.workers, connection.clock
 
     def begin(self, worker: WorkerRecord, *, lease_seconds: float) -> None:
@@ -46,6 +46,8 @@ class Workers:
             "pid": worker.pid,
             "slot": worker.slot,
             "sessions": list(worker.sessions),
+            "types": None if worker.types is None else list(worker.types),
+            "broken": [[name, reason] for name, reason in worker.broken.items()],
             "ended_at": None,
         }
         stamped = [{"$set": {**_literal(born), "started_at": "$$NOW", "until": _from_now(lease_seconds)}}]
@@ -91,17 +93,20 @@ class Workers:
         """As `TransactionQueue.rescue` promises."""
         with answering("rescue"):
             lapsed = {row["_id"] for row in self._workers.find({**_LIVE, **_LAPSED}, {"_id": 1})}
-            self._end(lapsed, _LAPSED, "its lease lapsed")
+            self._on_lapse(self._end(lapsed, _LAPSED, "its lease lapsed"))
             left = self._holders() - self._excused()
             self._kill_sessions(left)
             unknown = Casualty(group=True, reason="its worker's lease lapsed")
             return [self._put_back(worker, unknown) for worker in sorted(left)]
 
-    def _end(self, workers: Iterable[str], condition: Mapping[str, Any], ending: str) -> None:
+    def _end(self, workers: Iterable[str], condition: Mapping[str, Any], ending: str) -> int:
+        """End those that are alive; how many that were."""
         ids = list(workers)
+        alive = {"_id": {"$in": ids}, **_LIVE, **condition}
         ended = {"ended_at": "$$NOW", "ending": {"$literal": ending}}
-        self._workers.update_many({"_id": {"$in": ids}, **_LIVE, **condition}, [{"$set": ended}])
+        count = self._workers.update_many(alive, [{"$set": ended}]).modified_count
         self._kill_sessions(ids)
+        return count
 
     def _kill_sessions(self, workers: Iterable[str]) -> None:
         rows = self._workers.find({"_id": {"$in": list(workers)}, "ended_at": {"$ne": None}}, {"sessions": 1})
@@ -183,6 +188,8 @@ def _live(row: Document) -> LiveWorker:
         started_at=row["started_at"],
         until=row["until"],
         report=WorkerReport(**report) if report else None,
+        types=row.get("types"),
+        broken=dict(row.get("broken", ())),
     )
 
 

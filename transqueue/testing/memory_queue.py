@@ -18,11 +18,15 @@ from threading import RLock
 from typing import Any
 
 from ..clock import Clock, HostClock
+from ..explain import Circumstances
 from ..outcome import Verb
 from ..queue import Casualty, LiveWorker, Page, Perform, Receipt, Rescue, Settlement, TransactionQueue, WorkerRecord
 from ..report import WorkerReport
 from ..transaction import ENDED, FREE_LANES, KEYED_LANES, Lease, State, Transaction
 from .effects import MemoryEffects, memory_database
+from .memory_circumstances import circumstances
+from .memory_measures import MemoryMeasures
+from .memory_operations import MemoryAudit, MemoryPauses
 from .memory_transactions import MemoryTransactions
 from .memory_workers import MemoryWorkers
 from .transitions import accepted, cancelled, crashed, leased, redriven, released, settled
@@ -35,7 +39,7 @@ def random_token() -> str:
     return uuid.uuid4().hex
 
 
-class MemoryQueue(TransactionQueue):
+class MemoryQueue(MemoryPauses, TransactionQueue):
     """A queue in memory, safe to use from many threads.
 
     Args:
@@ -50,10 +54,13 @@ class MemoryQueue(TransactionQueue):
         new_token: Callable[[], str] = random_token,
         random: Callable[[], float] = randomness.random,
     ) -> None:
+        super().__init__()
         self.clock: Clock = clock or HostClock()
+        self.audit = MemoryAudit(self.clock)
         self._new_token, self._random = new_token, random
         self._transactions = MemoryTransactions()
         self._workers = MemoryWorkers(self.clock)
+        self.measures = MemoryMeasures(self.clock, lambda: list(self._transactions))
         self._lock = RLock()
         self._session = RLock()  # sessions run one at a time; other verbs go on meanwhile, as they do in MongoDB
 
@@ -96,6 +103,10 @@ class MemoryQueue(TransactionQueue):
             for one in self._transactions:
                 counted.setdefault(one.type, Counter())[one.state] += 1
         return {type: dict(states) for type, states in counted.items()}
+
+    def circumstances(self, transaction_id: str) -> Circumstances | None:
+        with self._lock:
+            return copy.deepcopy(circumstances(self._transactions.get(transaction_id), self._transactions, self))
 
     def cancel(self, transaction_id: str) -> bool:
         with self._lock:

@@ -29,6 +29,8 @@ class _WorkerLease:
             started_at=self.started_at,
             until=self.until,
             report=self.report,
+            types=record.types,
+            broken=record.broken,
         )
 
 

@@ -11,7 +11,7 @@ import secrets
 import socket
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection as Link
@@ -24,11 +24,13 @@ from ..events import Events
 from ..executor import Bound, Executor, NewTransaction
 from ..lifeline import LeaseAlarm, boot_time, die_with_parent
 from ..marker import Marker
+from ..measures import FLUSH_SECONDS
 from ..mongodb import connect
 from ..plugins import HandlerTable, load_plugins
 from ..queue import WorkerRecord
 from ..signals import StopFlag
 from ..submission import Admission, read_envelope, read_json, write_json
+from ..ticker import Ticker
 from ..transaction import Transaction
 from .batch import Batches
 from .pace import Pace
@@ -63,11 +65,13 @@ def work(assignment: Assignment) -> None:
         queue = connect(assignment.uri, assignment.config.mongodb.database)
         table = load_plugins(assignment.config, events=events, known_types=queue.catalog.known_types())
         table.startup("worker")
-        worker = _assemble(assignment, queue, table, stop, events)
-        _begin(assignment, queue, alarm)
+        bounds = bind(table, events)
+        worker = _assemble(assignment, queue, table, bounds, stop, events)
+        _begin(assignment, queue, alarm, table, bounds)
     except TransQueueError as error:
         events.emit("worker.boot_failed", message=str(error))
         sys.exit(EXIT_BOOT_FAILED)
+    ticker = Ticker("measures", FLUSH_SECONDS, queue.measures.flush, events=events).start()
     try:
         worker.run()
     except TrackLost as error:
@@ -75,14 +79,26 @@ def work(assignment: Assignment) -> None:
         assignment.marker.idle()  # it is the database's doing, so nothing is charged for it
         sys.exit(EXIT_TRACK_LOST)
     table.shutdown("worker")
+    ticker.close()
     queue.close()
 
 
-def _assemble(assignment: Assignment, queue: Any, table: HandlerTable, stop: StopFlag, events: Events) -> Worker:
+def _assemble(
+    assignment: Assignment,
+    queue: Any,
+    table: HandlerTable,
+    bounds: Mapping[str, Bound],
+    stop: StopFlag,
+    events: Events,
+) -> Worker:
     config, pace = assignment.config, Pace()
     admission = Admission(table=table, default_type=config.default_type, clock=queue.clock, events=events)
-    executor = Executor(clock=queue.clock, marker=assignment.marker, new_transaction=follow_ups(admission))
-    bounds = bind(table, events)
+    executor = Executor(
+        clock=queue.clock,
+        marker=assignment.marker,
+        new_transaction=follow_ups(admission),
+        ran=partial(queue.measures.tally.observe, histogram="run"),
+    )
     return Worker(
         queue,
         Batches(queue, executor, events=events, pace=pace),
@@ -97,12 +113,18 @@ def _assemble(assignment: Assignment, queue: Any, table: HandlerTable, stop: Sto
     )
 
 
-def _begin(assignment: Assignment, queue: Any, alarm: LeaseAlarm) -> None:
+def _begin(assignment: Assignment, queue: Any, alarm: LeaseAlarm, table: HandlerTable, claims: Collection[str]) -> None:
     """Start the lease, and from now on live only as long as the supervisor says that it is held."""
     lease_seconds = assignment.config.workers.lease_seconds
     began = boot_time()
     record = WorkerRecord(
-        id=assignment.worker, host=socket.gethostname(), pid=os.getpid(), slot=assignment.slot, sessions=queue.sessions
+        id=assignment.worker,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        slot=assignment.slot,
+        sessions=queue.sessions,
+        types=tuple(claims),
+        broken={state.name: state.reason for state in table.states() if state.state in ("broken", "missing")},
     )
     queue.begin(record, lease_seconds=lease_seconds)
     alarm.set(alarm_moment(began, lease_seconds))

@@ -6,7 +6,7 @@ Types are taken in turn, so that none waits for another; what is leased is worke
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -18,6 +18,7 @@ from ..queue import TransactionQueue
 from ..transaction import KEYED_LANES, LANES, Transaction
 from .batch import Batches
 from .pace import Pace
+from .paused import PausedTypes
 
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, WAIT_GROWTH = 0.005, 0.1, 1.5
 UNAVAILABLE_WAIT_SECONDS = 0.5
@@ -67,6 +68,7 @@ class Worker:
         self._queue, self._batches, self._bounds = queue, batches, bounds
         self._id, self._lanes, self._pace, self._stop, self._events = id, lanes, pace, stop, events
         self._is_parked, self._monotonic = is_parked, monotonic
+        self._paused = PausedTypes(queue, monotonic)
         self._families = [type for type in bounds if type.endswith(".*")]
         self._found: tuple[float, list[str]] = (float("-inf"), [])
         self._next = self._turns = first
@@ -106,10 +108,16 @@ class Worker:
 
     def _work_off(self, source: Source, leased: Sequence[Transaction]) -> None:
         began = self._monotonic()
-        self._batches.work_off(self._bound, leased, stopping=self._stop.is_set)
+        types = {transaction.type for transaction in leased}
+        stopping = partial(self._is_to_stop, types)
+        self._batches.work_off(self._bound, leased, stopping=stopping)
         if source.in_order:
             self._pace.learn(source.name, len(leased), self._monotonic() - began)
         self._turns += 1
+
+    def _is_to_stop(self, types: Collection[str]) -> bool:
+        """Whether what is leased and not started goes back: the worker ends, or an operator paused one of its types."""
+        return self._stop.is_set() or bool(self._paused.among(types))
 
     def _sources(self, types: Sequence[str]) -> list[Source]:
         """Each type by itself, and each plugin's types together where keys order them."""
@@ -141,7 +149,9 @@ class Worker:
 
     def _types(self) -> list[str]:
         exact = [type for type in self._bounds if not type.endswith(".*")]
-        return exact + (self._of_families(exact) if self._families else [])
+        types = exact + (self._of_families(exact) if self._families else [])
+        paused = self._paused.among(types)
+        return [type for type in types if type not in paused] if paused else types
 
     def _of_families(self, exact: Sequence[str]) -> list[str]:
         """The types in the queue that only a family claims; one whose own claim is parked waits for that."""
