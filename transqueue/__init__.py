@@ -3,10 +3,23 @@
 This is all that a plugin imports, with `transqueue.testing`.
 """
 
+from .draft import Draft
+from .events import Event
 from .handlers import Context, Handler, handler
-from .hookspecs import hookimpl
+from .hookspecs import Check, hookimpl
 from .outcome import Reject, RetryLater
 from .transaction import Transaction
 
-__all__ = ["Context", "Handler", "Reject", "RetryLater", "Transaction", "handler", "hookimpl"]
+__all__ = [
+    "Check",
+    "Context",
+    "Draft",
+    "Event",
+    "Handler",
+    "Reject",
+    "RetryLater",
+    "Transaction",
+    "handler",
+    "hookimpl",
+]
 __version__ = "0.1.0"

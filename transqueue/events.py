@@ -34,6 +34,10 @@ class Events:
         """Call `listener` with each event from now on, in the emitting thread."""
         self._listeners.append(listener)
 
+    def ignore(self, listener: Listener) -> None:
+        """Call `listener` no more."""
+        self._listeners = [one for one in self._listeners if one is not listener]
+
     def emit(self, name: str, **facts: Any) -> None:
         """Tell all listeners; one that raises is reported on stderr and the others still hear it."""
         event = Event(name, facts)

@@ -68,6 +68,18 @@ class Stamp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OnEnd:
+    """What is enqueued when a transaction ends: made whole at its acceptance, so that ending it takes no plugin."""
+
+    type: str
+    data: Any
+    max_attempts: int
+    ordering_key: str | None = None
+    after_dead: str = "block"
+    plugin: Stamp | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Transaction:
     """One unit of work as it is stored in Q; handlers get it with `data` loaded by their schema.
 
@@ -81,6 +93,8 @@ class Transaction:
         deferred_since: since when its handler has been raising `RetryLater`.
         request_id: of the request that submitted it; on each line that is logged of it.
         history: the last 20 things that happened to it, oldest first.
+        on_end: what is enqueued in the session of each end that it comes to: done, rejected, dead or cancelled.
+        origin: for one that was enqueued so, the transaction that ended, as `ending` tells of it.
     """
 
     id: str
@@ -108,6 +122,8 @@ class Transaction:
     idempotency: Idempotency | None = None
     plugin: Stamp | None = None
     request_id: str | None = None
+    on_end: tuple[OnEnd, ...] = ()
+    origin: Mapping[str, Any] | None = None
 
     @property
     def attempt(self) -> int:
@@ -117,6 +133,45 @@ class Transaction:
     def effect_key(self, name: str) -> str:
         """A key for one effect outside MongoDB, the same on every attempt: the receiver's idempotency key."""
         return f"{self.id}:{name}"
+
+
+def ending(ended: Transaction) -> Mapping[str, Any]:
+    """What those that it enqueues at its end are told of a transaction: how it ended, without its data."""
+    error = ended.error and {name: ended.error[name] for name in ("type", "message")}
+    return {
+        "transaction_id": ended.id,
+        "type": ended.type,
+        "state": str(ended.state),
+        "submitter": ended.submitter,
+        "attempts": ended.attempts,
+        "created_at": ended.created_at,
+        "finished_at": ended.finished_at,
+        "result": ended.result,
+        "error": error,
+    }
+
+
+def enqueued_at_end(ended: Transaction, new_id: Callable[[datetime], str], now: datetime) -> list[Transaction]:
+    """The transactions that are enqueued because this one ended, due at once."""
+    return [_following(one, ended, new_id(now), now) for one in ended.on_end]
+
+
+def _following(one: OnEnd, ended: Transaction, id: str, now: datetime) -> Transaction:
+    keyed = one.ordering_key is not None
+    return Transaction(
+        id=id,
+        type=one.type,
+        data=one.data,
+        created_at=now,
+        due_at=now,
+        max_attempts=one.max_attempts,
+        ordering_key=one.ordering_key,
+        after_dead=one.after_dead,
+        lane=keyed_lane(one.plugin.name if one.plugin else "", one.ordering_key or "") if keyed else free_lane(id),
+        submitter=ended.submitter,
+        plugin=one.plugin,
+        origin=ending(ended),
+    )
 
 
 def free_lane(transaction_id: str) -> int:

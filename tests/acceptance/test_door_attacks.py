@@ -52,6 +52,9 @@ class Claims:
     def parked(self, type):
         return None
 
+    def vetters(self):
+        return ()
+
     def states(self):
         return []
 

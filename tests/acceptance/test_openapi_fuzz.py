@@ -79,6 +79,9 @@ class Claims:
     def parked(self, type: str, /) -> str | None:
         return None
 
+    def vetters(self):
+        return ()
+
     def states(self) -> Sequence[PluginState]:
         return [PluginState(name="shop", state="ok", version="1", types=["order"])]
 

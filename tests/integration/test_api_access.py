@@ -44,6 +44,9 @@ class Claims:
     def parked(self, type: str, /) -> str | None:
         return None
 
+    def vetters(self):
+        return ()
+
     def states(self) -> Any:
         return [PluginState(name="bank", state="ok", version="1", types=[*HANDLERS])]
 

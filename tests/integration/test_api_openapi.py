@@ -131,6 +131,9 @@ class Claims:
     def parked(self, type: str, /) -> str | None:
         return None
 
+    def vetters(self):
+        return ()
+
     def states(self) -> Sequence[PluginState]:
         return [PluginState(name="bank", state="ok", version="2.0", types=["transfer"])]
 

@@ -60,6 +60,9 @@ class Claims:
     def parked(self, type: str, /) -> str | None:
         return self.broken.get(type)
 
+    def vetters(self):
+        return ()
+
     def states(self) -> Sequence[PluginState]:
         return [PluginState(name="ledger", state="ok")]
 

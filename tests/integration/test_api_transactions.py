@@ -71,6 +71,9 @@ class Claims:
     def parked(self, type: str, /) -> str | None:
         return self.broken.get(type)
 
+    def vetters(self):
+        return ()
+
     def states(self) -> Sequence[PluginState]:
         return [PluginState(name="bank", state="ok", version="2.0", types=["transfer"])]
 

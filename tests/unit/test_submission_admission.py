@@ -59,6 +59,9 @@ class Claims:
     def parked(self, type: str, /) -> str | None:
         return self._broken.get(type)
 
+    def vetters(self):
+        return ()
+
 
 @pytest.fixture
 def heard() -> list[Event]:

@@ -45,7 +45,6 @@ INVALID_TYPED = {
     "another key": ({"type": "a", "data": {}, "state": "done"}, "state"),
     "a key of its own": ({"type": "a", "data": {}, "idempotency_key": "k"}, "idempotency_key"),
     "options is an array": ({"type": "a", "data": {}, "options": []}, "options"),
-    "unknown option": ({"type": "a", "data": {}, "options": {"later": 1}}, "options.later"),
     "priority 11": ({"type": "a", "data": {}, "options": {"priority": 11}}, "options.priority"),
     "priority -11": ({"type": "a", "data": {}, "options": {"priority": -11}}, "options.priority"),
     "priority 1.0": ({"type": "a", "data": {}, "options": {"priority": Decimal("1.0")}}, "options.priority"),

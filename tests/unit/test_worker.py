@@ -394,6 +394,12 @@ class Table:
     def parked(self, type):
         return None
 
+    def vetters(self):
+        return ()
+
+    def wrapped(self, handler, call):
+        return call
+
 
 class Greet:
     def __init__(self, config):

@@ -6,14 +6,14 @@ beyond description spoil the rest.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..events import Events
 from ..handlers import TYPE_LENGTH, Handler
-from ..submission import KEY, ClassicBody, OptionsBody
+from ..submission import KEY, ClassicBody, OptionsBody, Vetter
 from ..submission.admission import ORDERING_KEY_LENGTH
-from .schemas import ANY_OBJECT, components, described, example, json_schema
+from .schemas import ANY_OBJECT, components, described, described_if_possible, example, json_schema
 from .shapes import Shape, ref, shape
 from .submissions import BATCH_ITEMS
 
@@ -27,10 +27,12 @@ _OWN_KEY: Shape = {
 _PART = "[A-Za-z0-9_-]+"  # of a type, between dots
 
 
-def bodies(claims: Mapping[str, Handler], default_type: str, events: Events) -> Iterator[tuple[str, Shape]]:
+def bodies(
+    claims: Mapping[str, Handler], vetters: Sequence[Vetter], default_type: str, events: Events
+) -> Iterator[tuple[str, Shape]]:
     """Every component that a body is made of, by name: `Submission` and `Batch` refer to the others."""
     yield from _classic(default_type)
-    yield from _options()
+    yield from _options(vetters, events)
     for handler in claims.values():
         yield from _typed(handler, claims, events)
     whole, items = ([kind, *(part_of(type, part) for type in claims)] for kind, part in _VARIANTS)
@@ -62,11 +64,20 @@ def _classic(default_type: str) -> Iterator[tuple[str, Shape]]:
     yield "ClassicItem", _as_item(body)
 
 
-def _options() -> Iterator[tuple[str, Shape]]:
-    options = json_schema(OptionsBody())
-    yield "Options", {**options, "not": {"required": ["delay_seconds", "run_at"]}}
-    words = "None: transactions with an ordering key are processed in the order accepted."
-    yield "OptionsInOrder", {"type": "object", "maxProperties": 0, "description": words}
+def _options(vetters: Sequence[Vetter], events: Events) -> Iterator[tuple[str, Shape]]:
+    theirs = {
+        vetter.plugin: described_if_possible(vetter.schema, events, json_schema, plugin=vetter.plugin) or ANY_OBJECT
+        for vetter in vetters
+        if vetter.schema
+    }
+    own = json_schema(OptionsBody())
+    mine = {"description": "How a transaction is to be queued.", "properties": {**own["properties"], **theirs}}
+    yield "Options", {**own, **mine, "additionalProperties": False, "not": {"required": ["delay_seconds", "run_at"]}}
+    words = "Only those of plugins: transactions with an ordering key are processed in the order accepted."
+    yield (
+        "OptionsInOrder",
+        {"type": "object", "properties": theirs, "additionalProperties": False, "description": words},
+    )
 
 
 def _typed(handler: Handler, claims: Mapping[str, Handler], events: Events) -> Iterator[tuple[str, Shape]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from flask import Response
 from .. import __version__
 from ..events import Events
 from ..handlers import Handler
-from ..submission import HEADER_PATTERN, Table, write_json
+from ..submission import HEADER_PATTERN, Table, Vetter, write_json
 from .bodies import bodies
 from .body import JSON
 from .operations import GROUPS, OPERATIONS
@@ -37,6 +37,7 @@ class Document:
     """The description of one set of claims, and how it is sent."""
 
     claims: Mapping[str, Handler]
+    vetters: Sequence[Vetter]
     content: Mapping[str, Any]
     text: str
 
@@ -55,15 +56,16 @@ class OpenApi:
     def document(self) -> Document:
         """The description of what is claimed now."""
         claims = dict(sorted(self._table.types().items()))
+        vetters = self._table.vetters()
         last = self._last
-        if last is None or last.claims != claims:
-            content = self._made(claims)
-            self._last = last = Document(claims, content, write_json(content))
+        if last is None or last.claims != claims or last.vetters != vetters:
+            content = self._made(claims, vetters)
+            self._last = last = Document(claims, vetters, content, write_json(content))
         return last
 
-    def _made(self, claims: Mapping[str, Handler]) -> Mapping[str, Any]:
+    def _made(self, claims: Mapping[str, Handler], vetters: Sequence[Vetter]) -> Mapping[str, Any]:
         spec = _empty()
-        for name, schema in (*SHAPES.items(), *bodies(claims, self._default_type, self._events)):
+        for name, schema in (*SHAPES.items(), *bodies(claims, vetters, self._default_type, self._events)):
             spec.components.schema(name, schema)
         for name, answer in ERRORS.items():
             spec.components.response(name, answer)

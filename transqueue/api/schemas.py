@@ -96,14 +96,19 @@ def described(handler: Handler, events: Events, describe: Callable[[Schema], Des
 
     A plugin works all the same when its schema cannot be described, so that is an event and no error.
     """
-    if handler.schema is None:
-        return None
+    facts = {"type": handler.type, "plugin": handler.plugin}
+    return described_if_possible(handler.schema, events, describe, **facts) if handler.schema else None
+
+
+def described_if_possible(
+    schema: Schema, events: Events, describe: Callable[[Schema], Described], **facts: str
+) -> Described | None:
+    """What `describe` makes of a plugin's schema; none where it cannot be described, which is told with `facts`."""
     try:
-        found = describe(handler.schema)
+        found = describe(schema)
         write_json(found)
     except (Exception, SystemExit) as error:
-        facts = {"type": handler.type, "plugin": handler.plugin, "part": "json_schema", "error": repr(error)}
-        events.emit("handler.failed", **facts)
+        events.emit("handler.failed", **facts, part="json_schema", error=repr(error))
         return None
     return found
 

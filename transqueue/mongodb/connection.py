@@ -32,6 +32,7 @@ from pymongo.write_concern import WriteConcern
 
 from ..clock import ServerClock
 from ..errors import QueueUnavailable, TopologyRefused, TrackLost
+from ..transaction import TransactionIds
 from .documents import Document
 from .session import SessionWatch
 
@@ -82,6 +83,7 @@ class Connection:
         self.monotonic, self.sleep, self.random = monotonic, sleep, random
         self.clock = ServerClock(monotonic)
         self.watch = SessionWatch()
+        self.ids = TransactionIds()  # of what ended transactions enqueue
         _refuse_weaker_writes(uri)
         try:
             self.client: MongoClient[Document] = open_client(

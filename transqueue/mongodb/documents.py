@@ -12,7 +12,7 @@ from typing import Any
 
 from bson import Decimal128, Timestamp
 
-from ..transaction import VERSION, Idempotency, Lease, Stamp, State, Transaction
+from ..transaction import VERSION, Idempotency, Lease, OnEnd, Stamp, State, Transaction
 
 Document = dict[str, Any]
 
@@ -47,7 +47,11 @@ def encode(transaction: Transaction) -> Document:
     if transaction.request_id:
         document["request_id"] = transaction.request_id
     if transaction.plugin:
-        document["plugin"] = {"name": transaction.plugin.name, "version": transaction.plugin.version}
+        document["plugin"] = _stamp(transaction.plugin)
+    if transaction.on_end:
+        document["on_end"] = [_on_end(one) for one in transaction.on_end]
+    if transaction.origin:
+        document["origin"] = stored(transaction.origin)
     return document
 
 
@@ -78,9 +82,28 @@ def decode(document: Mapping[str, Any]) -> Transaction:
         history=tuple(document.get("history", ())),
         submitter=document["submitter"],
         idempotency=Idempotency(key["key"], key["body_hash"]) if key else None,
-        plugin=Stamp(plugin["name"], plugin["version"]) if plugin else None,
         request_id=document.get("request_id"),
+        plugin=Stamp(**plugin) if plugin else None,
+        on_end=tuple(_restored_on_end(one) for one in document.get("on_end", ())),
+        origin=restored(document.get("origin")),
     )
+
+
+def _stamp(stamp: Stamp) -> Document:
+    return {"name": stamp.name, "version": stamp.version}
+
+
+def _on_end(one: OnEnd) -> Document:
+    document: Document = {"type": one.type, "data": stored(one.data), "max_attempts": one.max_attempts}
+    if one.ordering_key is not None:
+        document |= {"ordering_key": one.ordering_key, "after_dead": one.after_dead}
+    return document | ({"plugin": _stamp(one.plugin)} if one.plugin else {})
+
+
+def _restored_on_end(document: Mapping[str, Any]) -> OnEnd:
+    plugin = document.get("plugin")
+    fields = {**document, "data": restored(document["data"]), "plugin": Stamp(**plugin) if plugin else None}
+    return OnEnd(**fields)
 
 
 def stored(value: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 from ..transaction import ENDED, HISTORY_KEPT, State, Transaction
 from .connection import Connection, answering
 from .documents import decode
+from .endings import end_with_more
 from .ordered import Ordered
 
 
@@ -16,7 +17,8 @@ class Records:
     """Reads Q, and makes the transitions that need no lease."""
 
     def __init__(self, connection: Connection, ordered: Ordered) -> None:
-        self._q, self._clock, self._ordered = connection.q, connection.clock, ordered
+        self._connection, self._ordered = connection, ordered
+        self._q, self._clock = connection.q, connection.clock
 
     def get(self, transaction_id: str) -> Transaction | None:
         """As `TransactionQueue.get` promises."""
@@ -82,11 +84,12 @@ class Records:
         entry = {"at": self._clock.now(), "state": str(state), "attempt": "$attempts"}
         history = {"$slice": [{"$concatArrays": ["$history", [entry]]}, -HISTORY_KEPT]}
         with answering(f"move a transaction to {state}"):
-            moved = self._q.find_one_and_update(
-                {"_id": transaction_id, "state": {"$in": [str(one) for one in states]}},
-                [{"$set": {"state": str(state), "history": history, **changes}}],
-                {"ordering_key": 1, "plugin": 1, "type": 1},
-            )
+            present = {"_id": transaction_id, "state": {"$in": [str(one) for one in states]}}
+            update = [{"$set": {"state": str(state), "history": history, **changes}}]
+            if state in ENDED and self._q.find_one({"_id": transaction_id, "on_end": {"$exists": True}}, {"_id": 1}):
+                moved = end_with_more(self._connection, present, update)
+            else:
+                moved = self._q.find_one_and_update(present, update, {"ordering_key": 1, "plugin": 1, "type": 1})
             if moved and "ordering_key" in moved:
                 self._ordered.look_again(moved["plugin"]["name"], moved["ordering_key"])
         return str(moved["type"]) if moved else None

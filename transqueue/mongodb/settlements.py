@@ -25,6 +25,7 @@ from ..queue import Perform, Settlement
 from ..transaction import HISTORY_KEPT, State
 from .connection import CALL_SECONDS, Connection, answering, may_be_committed
 from .documents import Document, encode, stored
+from .endings import enqueue_at_end
 from .leases import held, lease_of
 from .session import SessionEffects
 
@@ -40,9 +41,9 @@ class Settlements:
 
     def settle(self, settlements: Sequence[Settlement]) -> frozenset[str]:
         """As `TransactionQueue.settle` promises."""
-        plain = [one for one in settlements if not one.outcome.follow_ups]
+        plain = [one for one in settlements if not _enqueues(one)]
         lost = frozenset(self._connection.insist(lambda: self._write(plain)) if plain else ())
-        return lost | self._settle_with_follow_ups([one for one in settlements if one.outcome.follow_ups])
+        return lost | self._settle_with_follow_ups([one for one in settlements if _enqueues(one)])
 
     def _settle_with_follow_ups(self, settlements: Sequence[Settlement]) -> frozenset[str]:
         left = list(settlements)
@@ -106,6 +107,7 @@ class Settlements:
         follow_ups = [encode(new) for one in settlements for new in one.outcome.follow_ups]
         if follow_ups:
             self._q.insert_many(follow_ups, session=session)
+        enqueue_at_end(self._connection, [one.transaction.id for one in settlements if _ends_with_more(one)], session)
         return settlements
 
     def _not_held(self, settlements: Sequence[Settlement]) -> frozenset[str]:
@@ -175,6 +177,15 @@ def _transition(one: Settlement, now: datetime) -> Document:
         "$inc": {"attempts": int(outcome.charged)},
         "$push": {"history": {"$each": [entry], "$slice": -HISTORY_KEPT}},
     }
+
+
+def _enqueues(one: Settlement) -> bool:
+    """Whether settling it stores new transactions, which takes a session."""
+    return bool(one.outcome.follow_ups) or _ends_with_more(one)
+
+
+def _ends_with_more(one: Settlement) -> bool:
+    return bool(one.transaction.on_end) and one.outcome.verb is not Verb.RETRY
 
 
 def _is_left_by(token: str, row: Document) -> bool:

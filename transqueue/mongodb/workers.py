@@ -22,6 +22,7 @@ from ..report import EndedWorker, WorkerReport
 from ..transaction import HISTORY_KEPT, MAX_CRASHES, State
 from .connection import Connection, answering
 from .documents import Document
+from .endings import end_with_more
 
 CRASH_BACKOFF_SECONDS = (2.0, 300.0)
 OTHERS_LEFT_SECONDS = 5.0  # a worker's own supervisor knows best what it was doing, and gets this long to tell
@@ -29,7 +30,9 @@ ENDED_SHOWN = 200
 _LIVE: Mapping[str, Any] = {"ended_at": None}
 _NOT_LAPSED = {"$expr": {"$gte": ["$until", "$$NOW"]}}
 _LAPSED = {"$expr": {"$lt": ["$until", "$$NOW"]}}
-_HELD = {"_id": 1, "type": 1, "lease": 1, "attempts": 1, "crashes": 1, "max_attempts": 1, "alone": 1, "after_dead": 1}
+_HELD = dict.fromkeys(
+    ("_id", "type", "lease", "attempts", "crashes", "max_attempts", "alone", "after_dead", "on_end.type"), 1
+)
 
 
 class Workers:
@@ -128,7 +131,10 @@ class Workers:
         rows = list(self._q.find({"state": State.RUNNING, "lease.worker": worker}, _HELD))
         charged = [row for row in rows if row["_id"] == casualty.running or (casualty.group and row.get("alone"))]
         others = [row["_id"] for row in rows if row not in charged]
-        writes: list[Any] = [self._charge(row, casualty.reason) for row in charged]
+        ending = [row for row in charged if _is_spent(row) and "on_end" in row]
+        for row in ending:
+            end_with_more(self._connection, *self._charge(row, casualty.reason))
+        writes: list[Any] = [UpdateOne(*self._charge(row, casualty.reason)) for row in charged if row not in ending]
         if others:
             writes.append(_release(worker, others, alone=casualty.group))
         if writes:
@@ -141,7 +147,8 @@ class Workers:
             buried=tuple(sorted(buried)),
         )
 
-    def _charge(self, row: Document, reason: str) -> UpdateOne:
+    def _charge(self, row: Document, reason: str) -> tuple[Document, Document]:
+        """What a charged one must still be, and the update that charges it."""
         now, state = self._clock.now(), State.DEAD if _is_spent(row) else State.QUEUED
         error = {"type": "WorkerDied", "message": reason}
         entry = {
@@ -153,7 +160,7 @@ class Workers:
         } | ({"leased_at": row["lease"]["at"]} if row["lease"].get("at") else {})
         buried = {"finished_at": now, "cause": cause_of(row["type"], error)}
         ending = buried if state is State.DEAD else self._later(row, now)
-        return UpdateOne(
+        return (
             {"_id": row["_id"], "state": State.RUNNING, "lease.token": row["lease"]["token"]},
             {
                 "$set": {"state": str(state), "error": error, **ending},

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import pluggy
+
 from ..config import Config
 from ..errors import PluginBroken
 from . import find, hooks, transaction_module
@@ -28,6 +30,7 @@ class Loaded:
     available: Mapping[str, Found]
     plugins: Sequence[Plugin]
     broken: Mapping[str, PluginBroken]
+    hooks: pluggy.PluginManager
 
 
 def load_enabled(config: Config) -> Loaded:
@@ -43,7 +46,7 @@ def load_enabled(config: Config) -> Loaded:
                 plugins.append(load_one(name, config, manager=manager, available=available))
         except PluginBroken as error:
             broken[name] = error
-    return Loaded(available=available, plugins=plugins, broken=broken)
+    return Loaded(available=available, plugins=plugins, broken=broken, hooks=manager)
 
 
 def _refuse_unusable(name: str, config: Config) -> None:

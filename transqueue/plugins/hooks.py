@@ -7,7 +7,7 @@ implementation stops those of the others.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import pluggy
@@ -18,6 +18,7 @@ from ..errors import PluginBroken
 from .isolation import isolated
 
 PHASE = "hooks"
+WRAPPED = "transqueue_run"  # the one hook that goes around the others' implementations
 CURE = "Every hook, with its arguments, is in transqueue/hookspecs.py"
 
 
@@ -46,11 +47,13 @@ def implements(hooks: pluggy.PluginManager, part: object, hook: str) -> bool:
     return any(caller.name == hook for caller in hooks.get_hookcallers(part) or ())
 
 
-def answers(hooks: pluggy.PluginManager, parts: Collection[object], hook: str, **arguments: Any) -> list[Any]:
-    """Call a hook of one plugin, which consists of `parts`, and of no other: its answers that are not None."""
+def caller(hooks: pluggy.PluginManager, parts: Collection[object], hook: str) -> Callable[..., list[Any]]:
+    """What calls a hook of one plugin, which consists of `parts`, and of no other: its answers that are not None.
+
+    It is for the set of plugins as it is now: one that is added later is called too.
+    """
     others = [other for other in hooks.get_plugins() if not any(other is part for part in parts)]
-    found: list[Any] = hooks.subset_hook_caller(hook, others)(**arguments)
-    return found
+    return hooks.subset_hook_caller(hook, others)
 
 
 def _mistakes(hooks: pluggy.PluginManager, part: object) -> Iterator[str]:
@@ -60,6 +63,7 @@ def _mistakes(hooks: pluggy.PluginManager, part: object) -> Iterator[str]:
             name = options.get("specname") or attribute
             yield from _misspelt(hooks, name, optional=bool(options.get("optionalhook")))
             yield from _misfits(hooks, name, getattr(part, attribute))
+            yield from _unwrapped(name, wraps=bool(options.get("wrapper")))
 
 
 def _misspelt(hooks: pluggy.PluginManager, name: str, *, optional: bool) -> Iterator[str]:
@@ -76,3 +80,10 @@ def _misfits(hooks: pluggy.PluginManager, name: str, implementation: Any) -> Ite
         passed = parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.default is parameter.empty
         if passed and parameter.name not in caller.spec.argnames:
             yield f"{name} has no argument {parameter.name!r}{did_you_mean(parameter.name, caller.spec.argnames)}"
+
+
+def _unwrapped(name: str, *, wraps: bool) -> Iterator[str]:
+    if name == WRAPPED and not wraps:
+        yield f"{name} must be a wrapper: @hookimpl(wrapper=True), with one `yield` that runs the handler"
+    if name != WRAPPED and wraps:
+        yield f"{name} cannot be a wrapper: hooks are called one plugin at a time"

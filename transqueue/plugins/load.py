@@ -6,7 +6,7 @@ process of its own can call `load_one` with nothing but a name and the configura
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint
@@ -14,22 +14,27 @@ from types import ModuleType
 from typing import Any
 
 import pluggy
+from marshmallow import Schema
 
 from ..config import Config
 from ..handlers import Handler
 from ..hookspecs import GROUP
+from ..submission import OWN_OPTIONS
 from . import claims, find, hooks, overrides, section
 from .find import Found
 from .isolation import isolated, switch_off
 
+OPTIONS_HOOK = "transqueue_options_schema"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
-    """A plugin that passed: its checked configuration, and its handlers by the type that each claims."""
+    """A plugin that passed: its checked configuration, its handlers by the type that each claims, its own options."""
 
     found: Found
     config: Mapping[str, Any]
     handlers: Mapping[str, Handler] = field(default_factory=dict)
+    options: Schema | None = None
     parts: tuple[object, ...]
     hooks: pluggy.PluginManager
 
@@ -37,9 +42,17 @@ class Plugin:
     def name(self) -> str:
         return self.found.name
 
+    def implements(self, hook: str) -> bool:
+        """Whether it has an implementation of a hook."""
+        return any(hooks.implements(self.hooks, part, hook) for part in self.parts)
+
     def call(self, hook: str, **arguments: Any) -> list[Any]:
         """This plugin's answers to a hook; what it raises is raised."""
-        return hooks.answers(self.hooks, self.parts, hook, **arguments)
+        return self.caller(hook)(**arguments)
+
+    def caller(self, hook: str) -> Callable[..., list[Any]]:
+        """What does as `call`, again and again. To be made when all plugins are loaded."""
+        return hooks.caller(self.hooks, self.parts, hook)
 
     def drop(self) -> None:
         """Take it out of the hooks; it may be out already."""
@@ -69,7 +82,7 @@ def load_one(
             plugin = _answering(plugin, marked)
             undo.callback(plugin.drop)
             handlers = claims.claimed(plugin.found, _returned(plugin), marked)
-        plugin = replace(plugin, handlers=_overridden(name, config, handlers))
+        plugin = replace(plugin, handlers=_overridden(name, config, handlers), options=_options(plugin))
         undo.pop_all()
         return plugin
 
@@ -139,6 +152,14 @@ def _overridden(name: str, config: Config, handlers: Mapping[str, Handler]) -> M
     changed, mistakes = overrides.overridden(name, handlers, section.section(config, name).handlers)
     section.refuse(config, name, mistakes)
     return changed
+
+
+def _options(plugin: Plugin) -> Schema | None:
+    with isolated(plugin.name, "options", _report(plugin.found)):
+        found = plugin.call(OPTIONS_HOOK, config=plugin.config)
+        if found and plugin.name in OWN_OPTIONS:
+            raise ValueError(f"options.{plugin.name} is TransQueue's own: give the entry point another name")
+        return section.schema_of(found[0], OPTIONS_HOOK) if found else None
 
 
 def _report(found: Found) -> str:

@@ -39,7 +39,7 @@ def checked_section(config: Config, plugin: str, schemas: Sequence[Any]) -> Mapp
         refuse(config, plugin, [(f"{path}.{option}", "the plugin has no options") for option in given])
         return MappingProxyType({})
     with isolated(plugin, PHASE, f"Correct it in config.yaml, or report it to the author of plugin {plugin!r}"):
-        schema = _schema(schemas[0])
+        schema = schema_of(schemas[0], "transqueue_config_schema")
         try:
             return _frozen(schema.load(given, unknown=RAISE))
         except ValidationError as error:
@@ -56,10 +56,15 @@ def refuse(config: Config, plugin: str, mistakes: Sequence[Mistake]) -> None:
         raise PluginBroken(plugin, PHASE, reason.rstrip("."), CURE, problems=problems)
 
 
-def _schema(given: Any) -> Schema:
+def schema_of(given: Any, hook: str) -> Schema:
+    """The schema that a hook answered with.
+
+    Raises:
+        TypeError: it is none.
+    """
     made = given() if inspect.isclass(given) else given
     if not isinstance(made, Schema):
-        raise TypeError(f"transqueue_config_schema must return a marshmallow Schema, not {given!r}")
+        raise TypeError(f"{hook} must return a marshmallow Schema, not {given!r}")
     return made
 
 

@@ -16,13 +16,18 @@ from ..config import Config
 from ..errors import PluginBroken
 from ..events import Events
 from ..handlers import Handler
-from ..hookspecs import Role
+from ..hookspecs import Check, Role
+from ..submission import Vetter
 from . import routes, transaction_module
 from .enabled import Loaded, enabled, load_enabled
 from .isolation import isolated, switch_off
 from .load import Plugin
+from .observers import Observer
 from .routes import Claims, Parked
+from .running import Call, Running
+from .vetters import vetters_of
 
+OBSERVER_SECONDS = 2.0  # for a plugin to hear, at the end, of what already happened
 STRICT = "TRANSQUEUE_STRICT"
 
 
@@ -84,6 +89,9 @@ class HandlerTable:
         self._broken = dict(loaded.broken)
         self._known = known_types
         self._started: list[Plugin] = []
+        self._observers: dict[str, Observer] = {}
+        self._running = Running(loaded.hooks)
+        self._vetters = vetters_of(loaded.plugins, loaded.broken)
 
     def resolve(self, type: str) -> Handler | None:
         """The working handler of a type: by its exact claim, else by the longest family."""
@@ -98,6 +106,19 @@ class HandlerTable:
     def types(self) -> Mapping[str, Handler]:
         """Every claim with a working handler; a family ends in `.*`."""
         return MappingProxyType(dict(self._claims.handlers))
+
+    def vetters(self) -> Sequence[Vetter]:
+        """What the plugins have to say about submissions, in the order in which they are asked."""
+        return self._vetters
+
+    def wrapped(self, handler: Handler, call: Call) -> Call:
+        """What calls a handler inside the wrappers that plugins put around attempts."""
+        return self._running.wrapped(handler, call)
+
+    def health_checks(self, plugin: str) -> list[Check]:
+        """What a working plugin wants looked at. What its hook raises is raised."""
+        found = self._plugins[plugin].call("transqueue_health_checks", config=self._plugins[plugin].config)
+        return [check for checks in found for check in checks]
 
     def config_of(self, plugin: str) -> Mapping[str, Any]:
         """A working plugin's own section, checked, with its defaults.
@@ -121,6 +142,7 @@ class HandlerTable:
                 with isolated(plugin.name, "startup", cure):
                     plugin.call("transqueue_startup", role=role, config=plugin.config)
                 self._started.append(plugin)
+                self._observe(plugin)
             except PluginBroken as error:
                 self._break(plugin, error)
 
@@ -128,11 +150,20 @@ class HandlerTable:
         """Tell each started plugin, the last one first, that this process ends; one that raises stops no other."""
         while self._started:
             plugin = self._started.pop()
+            if observer := self._observers.pop(plugin.name, None):
+                observer.close(OBSERVER_SECONDS)
             try:
                 with isolated(plugin.name, "shutdown", "Report it to the plugin's author"):
                     plugin.call("transqueue_shutdown", role=role, config=plugin.config)
             except PluginBroken as error:
                 _tell(self._events, error)
+
+    def _observe(self, plugin: Plugin) -> None:
+        if plugin.implements("transqueue_event"):
+            call = plugin.caller("transqueue_event")
+            observer = Observer(plugin.name, lambda event: call(event=event, config=plugin.config), self._events)
+            self._observers[plugin.name] = observer
+            self._events.listen(observer)
 
     def _break(self, plugin: Plugin, error: PluginBroken) -> None:
         del self._plugins[plugin.name]
@@ -140,6 +171,7 @@ class HandlerTable:
         self._broken[plugin.name] = error
         self._known = {**self._known, plugin.name: tuple(plugin.handlers)}
         self._claims = self._claims.without(error)
+        self._vetters = vetters_of(self._plugins.values(), self._broken)
         _tell(self._events, error)
 
     def _state(self, name: str) -> PluginState:

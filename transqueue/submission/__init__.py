@@ -9,6 +9,7 @@ from .envelope import (
     CLASSIC_INVALID,
     CLASSIC_MESSAGE,
     DELAY_LIMIT_SECONDS,
+    OWN_OPTIONS,
     USERNAME_LENGTH,
     ClassicBody,
     Envelope,
@@ -22,6 +23,7 @@ from .envelope import (
 from .idempotency import HEADER_PATTERN, KEY, key_from_header, position_key
 from .strict_json import BATCH, SINGLE, Limits, check_keys, has_type, read_json, write_json
 from .table import Table
+from .vetting import Vetter
 
 __all__ = [
     "BATCH",
@@ -30,6 +32,7 @@ __all__ = [
     "DELAY_LIMIT_SECONDS",
     "HEADER_PATTERN",
     "KEY",
+    "OWN_OPTIONS",
     "SINGLE",
     "USERNAME_LENGTH",
     "Admission",
@@ -39,6 +42,7 @@ __all__ = [
     "Options",
     "OptionsBody",
     "Table",
+    "Vetter",
     "check_keys",
     "classic_invalid",
     "has_type",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from copy import deepcopy
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,13 +19,14 @@ from ..clock import Clock, whole_milliseconds
 from ..errors import SubmissionRefused
 from ..events import Events
 from ..handlers import Handler
-from ..transaction import Idempotency, Stamp, Transaction, TransactionIds, free_lane, keyed_lane
-from .envelope import DELAY_LIMIT_SECONDS, Envelope, Options, invalid_data
+from ..transaction import Idempotency, OnEnd, Stamp, Transaction, TransactionIds, free_lane, keyed_lane
+from .envelope import DELAY_LIMIT_SECONDS, Envelope, Options, invalid_data, read_envelope
 from .idempotency import body_hash
+from .strict_json import read_json, write_json
 from .table import Table
+from .vetting import asked, read_options, unavailable
 
 ORDERING_KEY_LENGTH = 256
-PARKED_RETRY_SECONDS = 30
 EVERYTHING = Access.local()
 
 
@@ -41,17 +43,35 @@ class Admission:
         """The transaction of one envelope. Its own idempotency key goes before `key`.
 
         Raises:
-            SubmissionRefused: 400 `unknown_type` or `invalid_data`, 403 `type_not_allowed`, or 503
+            SubmissionRefused: 400 `unknown_type`, `invalid_data` or `refused`, 403 `type_not_allowed`, or 503
                 `handler_unavailable`.
         """
         type = self._default_type if envelope.type is None else envelope.type
         if not access.may_submit(type):
             raise _not_allowed(type)
         handler = self._handler(type, classic=envelope.classic)
+        vetters = self._table.vetters()
+        options = read_options(vetters, envelope.options)
         self._check_data(handler, envelope)
         ordering_key = self._ordering_key(handler, envelope)
         own_key = envelope.idempotency_key or key
-        return self._transaction(type, handler, envelope, ordering_key, own_key, access.submitter)
+        new = self._transaction(type, handler, envelope, ordering_key, own_key, access.submitter)
+        on_end = asked(vetters, new, options, self._prepare, self._events)
+        return replace(new, on_end=on_end) if on_end else new
+
+    def _prepare(self, type: str, data: Any) -> OnEnd:
+        """What a plugin wants enqueued at an end, read and judged as strictly as if it came through the door now."""
+        sent = read_envelope(read_json(write_json({"type": type, "data": data}, strict=True).encode()))
+        handler = self._handler(type, classic=False)
+        self._check_data(handler, sent)
+        return OnEnd(
+            type=type,
+            data=sent.data,
+            max_attempts=handler.max_attempts,
+            ordering_key=self._ordering_key(handler, sent),
+            after_dead=handler.after_dead,
+            plugin=Stamp(handler.plugin, handler.version),
+        )
 
     def _handler(self, type: str, *, classic: bool) -> Handler:
         handler = None if type.endswith("*") else self._table.resolve(type)
@@ -164,5 +184,4 @@ def _not_allowed(type: str) -> SubmissionRefused:
 
 
 def _unavailable(type: str, reason: str) -> SubmissionRefused:
-    message = f"Transactions of type {type!r} are not accepted now: {reason}."
-    return SubmissionRefused(503, "handler_unavailable", message, retry_after_seconds=PARKED_RETRY_SECONDS)
+    return unavailable(f"Transactions of type {type!r} are not accepted now: {reason}.")

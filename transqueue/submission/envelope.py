@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import INCLUDE, Schema, ValidationError, fields, validate, validates_schema
 
 from ..errors import SubmissionRefused
 from ..handlers import TYPE_LENGTH
@@ -30,11 +30,12 @@ PRIORITIES = (-10, 10)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How a transaction is to be queued; `sent` is the JSON as it came."""
+    """How a transaction is to be queued; `sent` is the JSON as it came, `plugins` the part of it that is theirs."""
 
     delay_seconds: int | Decimal | None = None
     run_at: datetime | None = None
     priority: int | None = None
+    plugins: dict[str, Any] = field(default_factory=dict)
     sent: dict[str, Any] = field(default_factory=dict)
 
 
@@ -102,7 +103,12 @@ class ClassicBody(Schema):
 
 
 class OptionsBody(Schema):
-    """How a transaction is to be queued."""
+    """How a transaction is to be queued. Other keys are the plugins', who check them."""
+
+    class Meta:
+        """Admission knows which plugins there are."""
+
+        unknown = INCLUDE
 
     delay_seconds = Number(
         validate=validate.Range(0, DELAY_LIMIT_SECONDS),
@@ -132,6 +138,7 @@ class _Item(_Typed):
 
 
 _CLASSIC, _TYPED, _ITEM = ClassicBody(), _Typed(), _Item()
+OWN_OPTIONS = frozenset(OptionsBody().fields)  # no plugin may have options under these names
 
 
 def _classic(value: Any) -> Envelope:
@@ -161,9 +168,14 @@ def _typed(value: dict[str, Any], schema: Schema) -> Envelope:
     return Envelope(
         type=loaded["type"],
         data=value["data"],
-        options=Options(**loaded.get("options", {}), sent=value.get("options", {})),
+        options=_options(loaded.get("options", {}), value.get("options", {})),
         idempotency_key=loaded.get("idempotency_key"),
     )
+
+
+def _options(loaded: dict[str, Any], sent: dict[str, Any]) -> Options:
+    own = {name: value for name, value in loaded.items() if name in OWN_OPTIONS}
+    return Options(**own, plugins={name: value for name, value in sent.items() if name not in OWN_OPTIONS}, sent=sent)
 
 
 def _flatten(messages: Any, path: str, flat: dict[str, list[str]]) -> None:

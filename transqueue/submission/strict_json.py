@@ -55,19 +55,22 @@ def read_json(body: bytes, limits: Limits = SINGLE) -> Any:
     return value
 
 
-def write_json(value: Any, *, sort_keys: bool = False, nan_as_null: bool = True) -> str:
-    """`value` as compact JSON: Decimals as the numbers they are, times in ISO 8601 with Z, never NaN.
+def write_json(value: Any, *, sort_keys: bool = False, strict: bool = False) -> str:
+    """`value` as compact JSON: Decimals as the numbers they are, times in ISO 8601 with Z.
+
+    NaN becomes null, and whatever else is not JSON its text; unless `strict`.
 
     Raises:
-        ValueError: there is a NaN or an infinity, and `nan_as_null` is off.
+        ValueError: strict, and there is a NaN or an infinity.
+        TypeError: strict, and there is something that is not JSON.
     """
     return simplejson.dumps(  # type: ignore[no-any-return]
         value,
         use_decimal=True,
-        ignore_nan=nan_as_null,
+        ignore_nan=not strict,
         allow_nan=False,
         separators=(",", ":"),
-        default=_written,
+        default=_time if strict else _written,
         sort_keys=sort_keys,
     )
 
@@ -194,6 +197,10 @@ def _check_decimal(value: Decimal) -> None:
 
 
 def _written(value: Any) -> str:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return str(value)
+    return _time(value) if isinstance(value, datetime) else str(value)
+
+
+def _time(value: Any) -> str:
+    if not isinstance(value, datetime):
+        raise TypeError(f"not a JSON value: {value!r}")
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from ..handlers import Handler
+from .vetting import Vetter
 
 
 class Table(Protocol):
@@ -21,4 +22,8 @@ class Table(Protocol):
 
     def parked(self, type: str, /) -> str | None:
         """Why the enabled plugin that claims a type is not working; none where there is no such plugin."""
+        ...
+
+    def vetters(self) -> Sequence[Vetter]:
+        """What the plugins have to say about submissions, in the order in which they are asked."""
         ...

@@ -22,7 +22,16 @@ from ..explain import Circumstances
 from ..outcome import Verb
 from ..queue import Casualty, LiveWorker, Page, Perform, Receipt, Rescue, Settlement, TransactionQueue, WorkerRecord
 from ..report import WorkerReport
-from ..transaction import ENDED, FREE_LANES, KEYED_LANES, Lease, State, Transaction
+from ..transaction import (
+    ENDED,
+    FREE_LANES,
+    KEYED_LANES,
+    Lease,
+    State,
+    Transaction,
+    TransactionIds,
+    enqueued_at_end,
+)
 from .effects import MemoryEffects, memory_database
 from .memory_circumstances import circumstances
 from .memory_measures import MemoryMeasures
@@ -58,7 +67,7 @@ class MemoryQueue(MemoryPauses, TransactionQueue):
         self.clock: Clock = clock or HostClock()
         self.audit = MemoryAudit(self.clock)
         self._new_token, self._random = new_token, random
-        self._transactions = MemoryTransactions()
+        self._transactions, self._ids = MemoryTransactions(), TransactionIds()
         self._workers = MemoryWorkers(self.clock)
         self.measures = MemoryMeasures(self.clock, lambda: list(self._transactions))
         self._lock = RLock()
@@ -113,7 +122,7 @@ class MemoryQueue(MemoryPauses, TransactionQueue):
             transaction = self._transactions.get(transaction_id)
             if transaction is None or transaction.state not in (State.QUEUED, State.DEAD):
                 return False
-            self._transactions.put(cancelled(transaction, self.clock.now()))
+            self._end(cancelled(transaction, self.clock.now()))
             return True
 
     def redrive(self, transaction_id: str, *, more_attempts: int) -> bool:
@@ -246,14 +255,20 @@ class MemoryQueue(MemoryPauses, TransactionQueue):
         changed = [settled(present, outcome, now) for present, outcome in held]
         self.enqueue([follow_up for _, outcome in held for follow_up in outcome.follow_ups])
         for transaction in changed:
-            self._transactions.put(transaction)
+            self._end(transaction)
+
+    def _end(self, transaction: Transaction) -> Transaction:
+        """Put one that may have ended, and enqueue what it wants to be enqueued when it ends."""
+        if transaction.state in ENDED:
+            self.enqueue(enqueued_at_end(transaction, self._ids.next, self.clock.now()))
+        return self._transactions.put(transaction)
 
     def _put_back(self, worker: str, casualty: Casualty) -> Rescue:
         held = [one for one in self._transactions if one.lease and one.lease.worker == worker]
         guilty = [one for one in held if one.id == casualty.running or (casualty.group and one.alone)]
         others = [one for one in held if one not in guilty]
         now = self.clock.now()
-        charged = [self._transactions.put(crashed(one, casualty.reason, now, self._random)) for one in guilty]
+        charged = [self._end(crashed(one, casualty.reason, now, self._random)) for one in guilty]
         for one in others:
             self._transactions.put(released(one, alone=casualty.group))
         return Rescue(

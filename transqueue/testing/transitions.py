@@ -42,6 +42,7 @@ def accepted(given: Transaction) -> Transaction:
         result=None,
         error=None,
         history=(),
+        on_end=tuple(replace(one, data=copied(one.data)) for one in given.on_end),
     )
 
 

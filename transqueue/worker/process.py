@@ -152,7 +152,7 @@ def bind(table: HandlerTable, events: Events) -> dict[str, Bound]:
     for type, handler in table.types().items():
         config = table.config_of(handler.plugin)
         try:
-            bounds[type] = Bound(handler, handler.callable(config), config)
+            bounds[type] = Bound(handler, table.wrapped(handler, handler.callable(config)), config)
         except BaseException as error:
             events.emit("plugin.broken", plugin=handler.plugin, type=type, phase="handlers", reason=repr(error))
     return bounds
@@ -169,6 +169,6 @@ def follow_ups(admission: Admission) -> NewTransaction:
 
     def new(type: str, data: Mapping[str, Any], options: Mapping[str, Any]) -> Transaction:
         sent = {"type": type, "data": data} | ({"options": options} if options else {})
-        return admission.admit(read_envelope(read_json(write_json(sent, nan_as_null=False).encode())))
+        return admission.admit(read_envelope(read_json(write_json(sent, strict=True).encode())))
 
     return new
