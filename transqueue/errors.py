@@ -7,9 +7,13 @@ they live in `outcome`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from traceback import extract_tb
 from typing import Any
+
+PLACES_TOLD = 6
 
 
 class TransQueueError(Exception):
@@ -27,6 +31,12 @@ def _restored(kind: type[TransQueueError], arguments: tuple[Any, ...], facts: di
     error = kind.__new__(kind, *arguments)
     error.__dict__.update(facts)
     return error
+
+
+def where(error: BaseException) -> str:
+    """What kind of error it is and where it was raised, without its words: those may hold a submitter's data."""
+    places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in extract_tb(error.__traceback__)]
+    return " < ".join([type(error).__name__, *reversed(places[-PLACES_TOLD:])])
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -60,6 +70,11 @@ class PluginBroken(TransQueueError):
         self.problems = tuple(sorted(problems))
         super().__init__(f"plugin {name!r} is broken ({phase}): {reason}. {cure}")
 
+    def shown(self, masked: Callable[[str], str]) -> PluginBroken:
+        """The same with its reason masked: an exception's words may hold a secret."""
+        problems = [replace(problem, message=masked(problem.message)) for problem in self.problems]
+        return PluginBroken(self.name, self.phase, masked(self.reason), self.cure, problems=problems)
+
 
 class ClaimConflict(TransQueueError):
     """Two plugins claim one transaction type."""
@@ -86,6 +101,10 @@ class KeysMissing(TransQueueError):
             f"api.host is {host}, which others can reach, and there is no API key: the API would be open to everybody. "
             "Make a key with `transqueue keys create SUBMITTER`, or set api.host to 127.0.0.1 in config.yaml"
         )
+
+
+class NotAllowed(TransQueueError):
+    """The door does not let this client in: it showed no API key, or one that is not good for what it asks."""
 
 
 class AddressTaken(TransQueueError):

@@ -6,13 +6,17 @@ comes out the same way.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import structlog
 
 from .events import Event, Listener
+
+MASK = "***"
 
 # Events that somebody should look at; everything else is told at its quieter level.
 WARNINGS = frozenset(
@@ -35,18 +39,20 @@ WARNINGS = frozenset(
         "worker.track_lost",
     }
 )
+# What a handler says of a transaction may hold its data, which no log shows: it is on the transaction itself.
+PRIVATE = frozenset({"message"})
 QUIET = frozenset({"transactions.completed", "transaction.accepted"})
 
 
-def configure(*, as_json: bool | None = None, level: str = "INFO") -> None:
-    """Set logging up for this process."""
+def configure(*, as_json: bool | None = None, level: str = "INFO", secrets: Collection[str] = ()) -> None:
+    """Set logging up for this process; `secrets` are masked in every line, whoever logs it."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    json = not sys.stderr.isatty() if as_json is None else as_json
-    renderer: Any = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer()
+    in_json = not sys.stderr.isatty() if as_json is None else as_json
+    renderer: Any = structlog.processors.JSONRenderer() if in_json else structlog.dev.ConsoleRenderer()
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -61,6 +67,7 @@ def configure(*, as_json: bool | None = None, level: str = "INFO") -> None:
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
                 renderer,
+                _masking(secrets),
             ],
         )
     )
@@ -68,12 +75,30 @@ def configure(*, as_json: bool | None = None, level: str = "INFO") -> None:
     logging.getLogger("pymongo").setLevel(logging.WARNING)
 
 
+def _masking(secrets: Collection[str]) -> Callable[[Any, str, Any], str]:
+    """The last step of a line: no secret is in it, whoever wrote it, quotes and all."""
+    hidden = sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True)
+
+    def mask(_logger: Any, _name: str, line: Any) -> str:
+        for secret in hidden:
+            line = line.replace(secret, MASK)
+        return str(line)
+
+    return mask
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """As it is, and as JSON and Python quote it."""
+    yield from (secret, json.dumps(secret)[1:-1], repr(secret)[1:-1])
+
+
 def listener(**facts: Any) -> Listener:
     """What logs events of this process, with these facts on every line (its role, say)."""
     log = structlog.get_logger("transqueue").bind(**facts)
 
     def write(event: Event) -> None:
-        known = {name: value for name, value in event.facts.items() if value is not None}
+        private = PRIVATE if event.name.startswith("transaction.") else ()
+        known = {name: value for name, value in event.facts.items() if value is not None and name not in private}
         if event.name in WARNINGS:
             log.warning(event.name, **known)
         elif event.name in QUIET:

@@ -269,7 +269,7 @@ def test_the_default_file_says_the_defaults_and_enables_two_plugins(file):
 def settings() -> list[str]:
     sections = {"mongodb": MongodbConfig, "api": ApiConfig, "workers": WorkersConfig, "plugins.ledger": PluginConfig}
     inner = [f"{name}.{field.name}" for name, kind in sections.items() for field in dataclasses.fields(kind)]
-    not_written = ("file", "root", "positions", "unusable")
+    not_written = ("file", "root", "positions", "secrets", "unusable")
     outer = [field.name for field in dataclasses.fields(Config) if field.name not in not_written]
     return inner + outer
 

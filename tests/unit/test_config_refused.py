@@ -177,8 +177,10 @@ ROWS = [
     ("a NUL in a path", 'data_dir: "a\\0b"\n', "1:11", "data_dir", "must not hold line breaks or control characters"),
     ("http for a uri", "mongodb: {uri: 'http://x'}\n", "1:16", "mongodb.uri", "must begin with mongodb://"),
     # what must fit together
-    ("0.0.0.0", "api: {host: 0.0.0.0}\n", "1:13", "api.host", "needs API keys, which this version does not have"),
-    ("a host's name", "api: {host: tq.example}\n", "1:13", "api.host", "needs API keys"),
+    ("an address beyond bounds", "api: {host: 300.0.0.1}\n", "1:13", "api.host", "must be an IP address"),
+    ("a host with a port", "api: {host: 'tq.example:80'}\n", "1:13", "api.host", "without a port"),
+    ("a URL for a host", "api: {host: 'http://tq.example'}\n", "1:13", "api.host", "must be an IP address"),
+    ("no host", "api: {host: ''}\n", "1:13", "api.host", "must be an IP address"),
     ("w=1", "mongodb: {uri: 'mongodb://h/?w=1'}\n", "1:16", "mongodb.uri", "must not weaken the write concern"),
     (
         "journal=false",
@@ -240,7 +242,7 @@ mongodb: {uri: "${UNSET}", databse: x}
 api:
   port: "5000"
   port: 010
-  host: 0.0.0.0
+  host: 0.0.0.0:80
 workers: {processes: yes, lease_seconds: 1}
 plugins:
   ledger:
@@ -273,7 +275,7 @@ def test_a_refused_value_is_not_judged_a_second_time(file):
 
 
 def test_a_secret_value_is_never_shown(file):
-    problems = refusal(file, "mongodb: {uri: s3cret, database: 's3cret s3cret'}\napi: {port: s3cret, host: s3cret}\n")
+    problems = refusal(file, "mongodb: {uri: s3cret, database: 's3cret s3cret'}\napi: {port: s3cret, host: s3cret/}\n")
     assert len(problems) == 4
     assert not [problem for problem in problems if "s3cret" in str(problem)]
 

@@ -60,9 +60,34 @@ def test_for_people_a_line_is_not_json():
 
 
 def test_facts_that_are_not_known_are_left_out():
-    (line,) = lines("""start().emit("transaction.retried", error=None, message="", attempt=0)""")
+    (line,) = lines("""start().emit("queue.unavailable", error=None, message="", attempt=0)""")
     assert "error" not in line
     assert (line["message"], line["attempt"]) == ("", 0)
+
+
+def test_what_a_handler_says_of_a_transaction_is_in_no_log():
+    (line,) = lines("""start().emit("transaction.retried", error="ValueError", message="of ann", attempt=1)""")
+    assert (line["error"], line["attempt"]) == ("ValueError", 1)
+    assert "ann" not in json.dumps(line)
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_secrets_are_masked_in_every_line_whoever_logs_it(as_json):
+    said = stderr(
+        f"""
+        secret = "s3'cr\\"et"
+        events = start(as_json={as_json}, secrets=[secret, "other-secret"])
+        events.emit("plugin.broken", reason=f"no access with {{secret}}")
+        logging.getLogger("acme").warning("token %s, %r", secret, "other-secret")
+        try:
+            raise ValueError(secret)
+        except ValueError:
+            logging.getLogger("acme").exception("it failed")
+        """
+    )
+    assert len(said) >= 3
+    assert not [line for line in said if "s3'cr" in line or "other-secret" in line]
+    assert sum("***" in line for line in said) >= 3
 
 
 @pytest.mark.parametrize("name", ["worker.died", "transaction.buried", "queue.unavailable", "plugin.broken"])

@@ -19,6 +19,9 @@ PROTECTION = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
 }
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="transqueue"'}
 _INTERNAL = ("traceback", "lease")  # of an error, and of a history entry

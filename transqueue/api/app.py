@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 from ..access import Guard
 from ..clock import Clock
 from ..config import Config
-from ..errors import QueueUnavailable, SubmissionRefused
+from ..errors import QueueUnavailable, SubmissionRefused, where
 from ..events import Events
 from ..queue import TransactionQueue
 from ..submission import Admission
@@ -126,8 +125,7 @@ def _unexpected(error: Exception, events: Events) -> Response:
         "request.failed",
         method=request.method,
         path=request.path,
-        error=repr(error),
-        traceback="".join(traceback.format_exception(error)),
+        error=where(error),
     )
     message = "Something went wrong inside; it has been logged. Whether anything was stored is unknown."
     return refusal(SubmissionRefused(503, "internal", message, retry_after_seconds=INTERNAL_RETRY_SECONDS))

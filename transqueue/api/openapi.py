@@ -15,7 +15,7 @@ from ..handlers import Handler
 from ..submission import HEADER_PATTERN, Table, Vetter, write_json
 from .bodies import bodies
 from .body import JSON
-from .operations import GROUPS, OPERATIONS
+from .operations import API_KEY, GROUPS, OPERATIONS
 from .schemas import OPENAPI
 from .shapes import ERRORS, SHAPES
 
@@ -29,6 +29,11 @@ within 64 bits, at most 34 digits; no key is empty, starts with `$` or contains 
 KEY_DESCRIPTION = """\
 Makes it safe to send again what was not answered: the first answer is given again, with `Idempotency-Replayed: true`. \
 1 to 255 visible ASCII characters, bare or in double quotes; the same key with another body is refused.
+"""
+
+API_KEY_WORDS = """\
+An API key, `tq_<id>_<secret>`, with one of the scopes that a route names; `operate` implies `read`, and `admin` all. \
+A key that only submits sees the transactions of its own submitter. While there are no keys, none is wanted.
 """
 
 
@@ -69,6 +74,7 @@ class OpenApi:
             spec.components.schema(name, schema)
         for name, answer in ERRORS.items():
             spec.components.response(name, answer)
+        spec.components.security_scheme(API_KEY, {"type": "http", "scheme": "bearer", "description": API_KEY_WORDS})
         spec.components.parameter("IdempotencyKey", "header", _key_header())
         for operation in OPERATIONS:
             spec.path(operation.path, operations={operation.method: operation.described()})

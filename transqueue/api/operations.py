@@ -10,8 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..access import Scope
 from .body import JSON, NDJSON
 from .gate import ALIVE
+from .needs import OPEN, Need, needed
 from .pauses import PAUSE_QUERY
 from .schemas import query_parameters
 from .shapes import ANY, ID, TEXT, Shape, listed, nullable, ref, shape, succeeded
@@ -22,7 +24,9 @@ HTML, CSS, PROMETHEUS = "text/html", "text/css", "text/plain"
 GROUPS = ("Submit", "Follow", "Look around", "Probe", "Documentation")
 SUBMIT, FOLLOW, LOOK, PROBE, READ = GROUPS
 
+API_KEY = "ApiKey"  # the component that says how a key is sent
 _AWAY: Mapping[int, str] = {503: "Unavailable"}
+_LOCKED: Mapping[int, str] = {401: "Unauthorized", 403: "Forbidden", 429: "TooManyWrongKeys"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,19 @@ class Operation:
     parameters: Sequence[Any] = ()
     body: Mapping[str, Shape] | None = None
 
+    @property
+    def need(self) -> Need:
+        """The scopes of which a key must have one."""
+        found = needed(self.method.upper(), re.sub(r"{(\w+)}", r"<\1>", self.path))
+        return OPEN if found is None else found
+
+    def _scopes(self) -> str:
+        scopes = " or ".join(f"`{scope}`" for scope in Scope if scope in self.need)
+        return f"Needs the scope {scopes}." if scopes else ""
+
+    def _errors(self) -> Mapping[int, str]:
+        return self.errors if self.need == OPEN else {**_LOCKED, **self.errors}
+
     def described(self) -> dict[str, Any]:
         """As OpenAPI's operation object."""
         content = {kind: {"schema": schema} for kind, schema in self.success.items()}
@@ -55,10 +72,11 @@ class Operation:
             "tags": [self.group],
             "summary": self.summary,
             "operationId": re.sub(r"\W+", "_", f"{self.method}{self.path}").strip("_"),
-            "responses": {"200": answer} | {str(status): name for status, name in sorted(self.errors.items())},
+            "responses": {"200": answer} | {str(status): name for status, name in sorted(self._errors().items())},
+            "security": [{API_KEY: [str(scope)]} for scope in Scope if scope in self.need],
         }
-        if self.description:
-            found["description"] = self.description
+        if words := " ".join(filter(None, (self.description, self._scopes()))):
+            found["description"] = words
         if self.parameters:
             found["parameters"] = list(self.parameters)
         if self.body:

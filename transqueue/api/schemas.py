@@ -15,6 +15,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow import RAISE, Schema, fields, missing, validate
 
+from ..errors import where
 from ..events import Events
 from ..handlers import Handler
 from ..submission import write_json
@@ -108,7 +109,7 @@ def described_if_possible(
         found = describe(schema)
         write_json(found)
     except (Exception, SystemExit) as error:
-        events.emit("handler.failed", **facts, part="json_schema", error=repr(error))
+        events.emit("handler.failed", **facts, part="json_schema", error=where(error))
         return None
     return found
 

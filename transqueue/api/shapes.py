@@ -206,6 +206,15 @@ ERRORS: Mapping[str, Shape] = {
         "Either way: `invalid_idempotency_key` or `body_incomplete`.",
         {"oneOf": [ref("Error"), ref("ErrorClassic")]},
     ),
+    "Unauthorized": _error(
+        "An API key is wanted, and none was sent or a wrong one: `unauthorized`.",
+        **{"WWW-Authenticate": {"required": True, "schema": TEXT}},
+    ),
+    "Forbidden": _error(
+        "The API key is not good for this: `forbidden` (its scopes) or `type_not_allowed` (its types). "
+        "Nothing was changed."
+    ),
+    "TooManyWrongKeys": _error("Too many wrong keys: `too_many_wrong_keys`.", **{"Retry-After": _RETRY_AFTER}),
     "NotFound": _error("There is no such thing: `not_found`."),
     "WrongState": _error("Its state does not allow it: `wrong_state`. Nothing was changed."),
     "LengthRequired": _error("No Content-Length, or a chunked body: `length_required`."),

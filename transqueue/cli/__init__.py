@@ -20,6 +20,7 @@ COMMANDS = {
     "check": "check",
     "doctor": "doctor",
     "init": "check",
+    "keys": "keys",
     "ls": "records",
     "plugins": "plugins",
     "show": "records",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import click
@@ -15,10 +15,12 @@ from urllib3.exceptions import HTTPError
 from .. import __version__
 from ..config import Config
 from ..plugins import PluginState
+from .credential import VARIABLE, authorization
 from .setup import api_url
 
 READY_SECONDS = 30.0
 LOOK_AGAIN_SECONDS = 0.02
+NONE: Mapping[str, str] = {}
 DEPOSIT = {"username": "hello", "value": 0.0}  # nothing, so that no balance changes; the whole way all the same
 
 
@@ -31,7 +33,8 @@ class Stopping(Protocol):
 class Greeting:
     """Greets once, in a thread of its own, so that the supervisor keeps watching meanwhile."""
 
-    def __init__(self, config: Config, states: Sequence[PluginState], stop: Stopping) -> None:
+    def __init__(self, config: Config, states: Sequence[PluginState], stop: Stopping, key: str | None) -> None:
+        self._key = key
         self._config, self._states, self._stop = config, states, stop
         self._url = api_url(config)
         self._http = urllib3.PoolManager(timeout=35.0, retries=False)
@@ -82,6 +85,8 @@ class Greeting:
             return []
         began = time.monotonic()
         status, body = self._post("/api/data/", DEPOSIT)
+        if status == 401 and self._key is None:
+            return [f"  deposit   none: the API wants a key: set {VARIABLE}, or give --key-file"]
         if status != 200:
             return [f"  deposit   refused: {body.get('message', status)}"]
         transaction = body["data"]["transaction_id"]
@@ -97,17 +102,24 @@ class Greeting:
 
     def _try(self) -> list[str]:
         body = json.dumps({"username": "user123", "value": 150.0})
-        return ["Try:", f"  curl -s {self._url}/api/data/ -H 'Content-Type: application/json' -d '{body}'"]
+        key = f' -H "Authorization: Bearer ${VARIABLE}"' if self._needs_key() else ""
+        return ["Try:", f"  curl -s {self._url}/api/data/{key} -H 'Content-Type: application/json' -d '{body}'"]
+
+    def _needs_key(self) -> bool:
+        return self._key is not None or self._get("/api/types")[0] == 401
 
     def _get(self, path: str) -> tuple[int, dict[str, Any]]:
         return self._ask("GET", path)
 
     def _post(self, path: str, body: Any) -> tuple[int, dict[str, Any]]:
-        return self._ask("POST", path, body=json.dumps(body), headers={"Content-Type": "application/json"})
+        return self._ask("POST", path, {"Content-Type": "application/json"}, json.dumps(body))
 
-    def _ask(self, method: str, path: str, **more: Any) -> tuple[int, dict[str, Any]]:
+    def _ask(
+        self, method: str, path: str, headers: Mapping[str, str] = NONE, body: str | None = None
+    ) -> tuple[int, dict[str, Any]]:
         try:
-            answer = self._http.request(method, self._url + path, **more)
+            shown = {**headers, **authorization(self._key)}
+            answer = self._http.request(method, self._url + path, body=body, headers=shown)
             return answer.status, answer.json()
         except (HTTPError, ValueError):
             return 0, {}

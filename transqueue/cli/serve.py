@@ -8,6 +8,7 @@ from functools import partial
 import click
 
 from .. import logs
+from ..access import require_keys
 from ..events import Events
 from ..signals import StopFlag
 from ..supervisor import Supervisor
@@ -26,6 +27,7 @@ def api(setup: Setup) -> None:
     config, uri, log_json = setup.config, setup.uri, not sys.stderr.isatty()
     check_free(config.api.host, config.api.port)
     with Probe(config) as probe:
+        require_keys(setup.queue.api_keys, config.api.host, loopback=config.api.loopback)
         setup.queue.close()  # it was well a moment ago: refusals come from here, with their exit codes
         probe.states()
     config = probe.config
@@ -39,7 +41,7 @@ def work(setup: Setup) -> None:
     """Run the workers of this host, until Ctrl-C."""
     stop, log_json = StopFlag(), not sys.stderr.isatty()
     config, uri = setup.config, setup.uri
-    logs.configure(as_json=log_json)
+    logs.configure(as_json=log_json, secrets=config.secrets)
     events = Events(logs.listener(role="supervisor"))
     with Probe(config) as probe:
         queue = setup.queue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import sys
 from collections.abc import Generator
@@ -17,6 +18,7 @@ from ..errors import (
     AddressTaken,
     ClaimConflict,
     ConfigInvalid,
+    KeysMissing,
     MongodNotStarted,
     PluginBroken,
     QueueUnavailable,
@@ -33,6 +35,7 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (ClaimConflict, WRONG),
     (TopologyRefused, WRONG),
     (PluginBroken, WRONG),
+    (KeysMissing, WRONG),
     (AddressTaken, COULD_NOT_ASK),
     (MongodNotStarted, COULD_NOT_ASK),
     (QueueUnavailable, COULD_NOT_ASK),
@@ -42,8 +45,17 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
 
 def api_url(config: Config) -> str:
     """Where the configured API is."""
-    host = f"[{config.api.host}]" if ":" in config.api.host else config.api.host
+    near = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.api.host, config.api.host)
+    host = f"[{near}]" if ":" in near else near
     return f"http://{host}:{config.api.port}"
+
+
+def by_me() -> str:
+    """Who runs this command, for the audit."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):  # an account without a name, as in a container
+        return f"cli:{os.getuid()}"
 
 
 class Setup:

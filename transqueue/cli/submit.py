@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ..errors import SubmissionRefused
 from ..submission import read_json
+from .credential import api_key, key_file
 from .screen import plain
 from .setup import NO, WRONG, Setup, api_url, fail
 from .submitter import Line, Submitter, Tally
@@ -34,6 +35,7 @@ REFUSALS_SHOWN = 20
 @click.option("--wait", "waits", is_flag=True, help="Wait until every one has ended.")
 @click.option("--url", help="Where the API is; else the one of config.yaml.")
 @click.option("--key", help="The idempotency key, else a new one; with --file what the lines' keys begin with.")
+@key_file
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.pass_obj
 def submit(
@@ -44,7 +46,7 @@ def submit(
         fail('Give TYPE and DATA, such as: transqueue submit greet \'{"name": "Ada"}\', or --file FILE.', WRONG)
     tally = Tally()
     lines = _from_file(file, more["key"], tally) if file else [_single(str(type), data or "", more["key"])]
-    client = Submitter(more["url"] or api_url(setup.config))
+    client = Submitter(more["url"] or api_url(setup.config), key=api_key(more["key_file"]))
     with _progress(shown=file is not None and not as_json) as progress:
         client.submit(lines, tally, progress)
         if waits:

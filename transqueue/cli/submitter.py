@@ -12,9 +12,10 @@ import urllib3
 from rich.progress import Progress
 from urllib3.exceptions import HTTPError
 
-from ..errors import QueueUnavailable
+from ..errors import NotAllowed, QueueUnavailable
 from ..submission import write_json
 from ..transaction import ENDED
+from .credential import VARIABLE, authorization
 
 BATCH_LINES = 500
 BATCH_BYTES = 2 * 1024 * 1024
@@ -22,6 +23,7 @@ WAITERS = 4
 WAIT_SECONDS = 30
 
 NDJSON = "application/x-ndjson"
+CURE = f"Set {VARIABLE}, or give --key-file; `transqueue keys create` makes a key."
 REFUSALS = (400, 413, 415, 422)
 
 # When nothing listens, that is said after about 3 seconds; once it was met, it may be starting again.
@@ -86,8 +88,8 @@ class Tally:
 class Submitter:
     """A client of the door; every request may be repeated."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
+    def __init__(self, url: str, *, key: str | None = None) -> None:
+        self._url, self._shown = url.rstrip("/"), authorization(key)
         self._http = urllib3.PoolManager(maxsize=WAITERS, timeout=WAIT_SECONDS + 15)
         self._retries = FIRST_MEETING
 
@@ -125,7 +127,7 @@ class Submitter:
                 return state
 
     def _ask(self, method: str, path: str, lines: bytes | None = None) -> dict[str, Any]:
-        headers = {"Content-Type": NDJSON} if lines is not None else {}
+        headers = self._shown | ({"Content-Type": NDJSON} if lines is not None else {})
         try:
             answer = self._http.request(
                 method, self._url + path, body=lines, headers=headers, retries=self._retries, redirect=False
@@ -138,6 +140,8 @@ class Submitter:
             raise QueueUnavailable(
                 f"{self._url} could not be asked ({error}). Is TransQueue running? Submitting again is safe."
             ) from error
+        if answer.status in (401, 403):
+            raise NotAllowed(f"{self._url} says: {told.get('message')} {CURE}")
         raise QueueUnavailable(f"{self._url}{path} answered {answer.status}: {answer.data[:200]!r}")
 
 

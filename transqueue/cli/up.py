@@ -9,10 +9,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
 from .. import logs
+from ..access import require_keys
 from ..api.server import check_free
 from ..config import Config
 from ..errors import MongodNotStarted
@@ -22,6 +24,7 @@ from ..mongodb import connect
 from ..mongodb.embedded import PrivateMongod
 from ..signals import StopFlag
 from ..supervisor import Neighbour, Supervisor
+from .credential import api_key, key_file
 from .door import Door
 from .greeting import Greeting
 from .measuring import measuring
@@ -32,20 +35,23 @@ AGAIN_SECONDS = 2.0
 
 
 @click.command()
+@key_file
 @click.pass_obj
-def up(setup: Setup) -> None:
+def up(setup: Setup, key_file: Path | None) -> None:
     """Run everything on this machine: MongoDB if mongodb.uri is empty, the API, and the workers."""
-    config, stop = setup.config, StopFlag()
+    config, stop, key = setup.config, StopFlag(), api_key(key_file)
     on_terminal = sys.stderr.isatty()
-    logs.configure(as_json=not on_terminal, level="WARNING" if on_terminal else "INFO")
+    level = "WARNING" if on_terminal else "INFO"
+    logs.configure(as_json=not on_terminal, level=level, secrets=config.secrets)
     events = Events(logs.listener(role="supervisor"))
     click.echo(f"Starting TransQueue with {setup.path} ...")
     with Probe(config) as probe, _database(config, events) as (uri, beside):
         check_free(config.api.host, config.api.port)
         queue = connect(uri, config.mongodb.database)
+        require_keys(queue.api_keys, config.api.host, loopback=config.api.loopback)
         states = probe.states()
         config = probe.config
-        greeting = Greeting(config, states, stop)
+        greeting = Greeting(config, states, stop, key)
         door = Door(config, uri, events=events, log_json=not on_terminal)
         supervisor = Supervisor(config, uri, queue, events=events, log_json=not on_terminal, on_ready=greeting.start)
         with measuring(queue, events):

@@ -12,6 +12,7 @@ from .document import Document, read_document
 from .environment import expand
 from .fields import OfKey
 from .schema import judge
+from .secrets import secrets_of
 from .source import Source, read_source
 from .values import Config
 
@@ -43,7 +44,8 @@ def read_config(file: Path | None, environ: Mapping[str, str]) -> Config:
     if problems := [*document.problems, *_exposed(document, source), *problems]:
         raise ConfigInvalid(str(file), problems)
     whole = file.absolute()
-    return _config(whole, whole.parent, fields | {"positions": document.positions})
+    secrets = secrets_of(document.values, environ, fields["mongodb"].uri if "mongodb" in fields else "")
+    return _config(whole, whole.parent, fields | {"positions": document.positions, "secrets": secrets})
 
 
 def _judged(document: Document, environ: Mapping[str, str]) -> tuple[dict[str, Any], list[Problem]]:

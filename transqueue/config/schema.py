@@ -79,7 +79,7 @@ class ApiSection(Section):
     """`api:`"""
 
     makes = ApiConfig
-    host = text(rules.loopback)
+    host = text(rules.host)
     port = whole(1, 65_535)
     threads = whole(1, 1024)
 

@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import Problem
 from .frozen import FrozenDict, freeze
 from .positions import Positions
+from .secrets import masked
 
 # Up to the last "@", so that a password with an unescaped "@" or "/" in it is hidden whole too.
 _PASSWORD = re.compile(r"(?<=://)([^:@]*):.*@", re.DOTALL)
@@ -84,6 +85,7 @@ class Config:
         root: the folder of the file, where relative paths and `transaction_module` start from; absolute when read.
         data_dir: absolute when read.
         unusable: plugins that may not be imported at all, with why: a look in another process did not survive them.
+        secrets: what must not be shown, wherever it may turn up.
         positions: where each key stands in the file; no part of what makes two configurations equal.
     """
 
@@ -98,12 +100,17 @@ class Config:
     routes: Mapping[str, str] = field(default_factory=FrozenDict)
     transaction_module: str = ""
     unusable: Mapping[str, str] = field(default_factory=FrozenDict)
+    secrets: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
     positions: Positions = field(default_factory=Positions, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "plugins", FrozenDict(self.plugins))
         object.__setattr__(self, "routes", freeze(self.routes))
         object.__setattr__(self, "unusable", freeze(self.unusable))
+
+    def masked(self, text: str) -> str:
+        """A text that may be shown: without this configuration's secrets."""
+        return masked(text, self.secrets)
 
     def problem(self, path: Sequence[str | int] | str, message: str) -> Problem:
         """A mistake found later at a path into the file, such as `plugins.ledger.config.rate`.

@@ -45,7 +45,7 @@ def load_enabled(config: Config) -> Loaded:
             else:
                 plugins.append(load_one(name, config, manager=manager, available=available))
         except PluginBroken as error:
-            broken[name] = error
+            broken[name] = error.shown(config.masked)
     return Loaded(available=available, plugins=plugins, broken=broken, hooks=manager)
 
 

@@ -144,7 +144,7 @@ class HandlerTable:
                 self._started.append(plugin)
                 self._observe(plugin)
             except PluginBroken as error:
-                self._break(plugin, error)
+                self._break(plugin, error.shown(self._config.masked))
 
     def shutdown(self, role: Role) -> None:
         """Tell each started plugin, the last one first, that this process ends; one that raises stops no other."""

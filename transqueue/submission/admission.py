@@ -16,7 +16,7 @@ from marshmallow import ValidationError
 
 from ..access import Access
 from ..clock import Clock, whole_milliseconds
-from ..errors import SubmissionRefused
+from ..errors import SubmissionRefused, where
 from ..events import Events
 from ..handlers import Handler
 from ..transaction import Idempotency, OnEnd, Stamp, Transaction, TransactionIds, free_lane, keyed_lane
@@ -112,7 +112,7 @@ class Admission:
             raise self._failed(handler, "ordering_key", error) from error
 
     def _failed(self, handler: Handler, part: str, error: BaseException) -> SubmissionRefused:
-        self._events.emit("handler.failed", type=handler.type, plugin=handler.plugin, part=part, error=repr(error))
+        self._events.emit("handler.failed", type=handler.type, plugin=handler.plugin, part=part, error=where(error))
         return _unavailable(handler.type, f"the {part} of plugin {handler.plugin!r} failed")
 
     def _transaction(

@@ -185,5 +185,5 @@ class Batches:
             type=one.transaction.type,
             attempt=one.transaction.attempt,
             error=error.get("type"),
-            message=error.get("message"),
+            message=error.get("message"),  # for who listens; the logs leave it out
         )

@@ -19,7 +19,7 @@ from typing import Any
 
 from .. import logs
 from ..config import Config
-from ..errors import TrackLost, TransQueueError
+from ..errors import TrackLost, TransQueueError, where
 from ..events import Events
 from ..executor import Bound, Executor, NewTransaction
 from ..lifeline import LeaseAlarm, boot_time, die_with_parent
@@ -59,7 +59,7 @@ def work(assignment: Assignment) -> None:
     die_with_parent(assignment.supervisor)
     stop = StopFlag(ignore_interrupt=True)
     alarm = LeaseAlarm()
-    logs.configure(as_json=assignment.log_json)
+    logs.configure(as_json=assignment.log_json, secrets=assignment.config.secrets)
     events = Events(logs.listener(role="worker", worker=assignment.worker[:8], slot=assignment.slot))
     try:
         queue = connect(assignment.uri, assignment.config.mongodb.database)
@@ -154,7 +154,7 @@ def bind(table: HandlerTable, events: Events) -> dict[str, Bound]:
         try:
             bounds[type] = Bound(handler, table.wrapped(handler, handler.callable(config)), config)
         except BaseException as error:
-            events.emit("plugin.broken", plugin=handler.plugin, type=type, phase="handlers", reason=repr(error))
+            events.emit("plugin.broken", plugin=handler.plugin, type=type, phase="handlers", reason=where(error))
     return bounds
 
 
