@@ -13,10 +13,10 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 
 from . import machine, report
 from .measure import Row
-from .parts import Parts, Run, ledger, queue, roofline
+from .parts import Parts, Run, http, ledger, queue, roofline
 from .stage import Stage
 
-PARTS: Parts = {part.PART: part.measure for part in (roofline, queue, ledger)}
+PARTS: Parts = {part.PART: part.measure for part in (roofline, queue, ledger, http)}
 WIDTH = 180  # of a table that is not on a terminal
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
 
@@ -52,6 +52,8 @@ def main(names: tuple[str, ...], rounds: int, *, quick: bool, write: bool, as_js
 def _teller(progress: Progress, task: TaskID, name: str) -> Callable[[str], None]:
     def tell(text: str) -> None:
         progress.update(task, description=f"{name}: {text}")
+        if not sys.stderr.isatty():
+            click.echo(f"{name}: {text}", err=True)
 
     return tell
 

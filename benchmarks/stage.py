@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -126,7 +126,7 @@ class Site:
     def api(self) -> Running:
         """The door, open."""
         running = self.start("api")
-        running.until(self._is_open, "the door opens")
+        running.until(lambda: self.answers("/readyz", 200), "the door opens")
         return running
 
     def work(self) -> Running:
@@ -136,7 +136,12 @@ class Site:
         return running
 
     def start(self, *arguments: str) -> Running:
-        running = Running(arguments, self.folder)
+        """A command of TransQueue."""
+        return self.run((str(COMMAND), *arguments), {"PYTHONPATH": str(self.folder / "packages")})
+
+    def run(self, command: Sequence[str], environ: Mapping[str, str]) -> Running:
+        """Any command, until the site is closed."""
+        running = Running(command, self.folder, environ, number=len(self._started))
         self._started.append(running)
         return running
 
@@ -153,26 +158,26 @@ class Site:
             running.stop()
         self.stage.client.drop_database(self.name)
 
-    def _is_open(self) -> bool:
+    def answers(self, path: str, *statuses: int) -> bool:
+        """Whether something answers there, with one of these statuses if any are named."""
         try:
-            return self._http.request("GET", f"{self.url}/readyz").status == 200
+            status = self._http.request("GET", self.url + path).status
         except urllib3.exceptions.HTTPError:
             return False
+        return not statuses or status in statuses
 
 
 class Running:
     """A started command, in a process group of its own; its log is JSON, a line an event."""
 
-    def __init__(self, arguments: tuple[str, ...], folder: Path) -> None:
-        self.arguments = arguments
-        self._log = folder / f"{'-'.join(arguments)}.log"
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("TRANSQUEUE_")}
-        environ["PYTHONPATH"] = str(folder / "packages")
+    def __init__(self, command: Sequence[str], folder: Path, environ: Mapping[str, str], *, number: int) -> None:
+        self.command, self._log = command, folder / f"{number}.log"
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("TRANSQUEUE_")}
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [COMMAND, *arguments],
+                command,
                 cwd=folder,
-                env=environ,
+                env={**inherited, **environ},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -195,7 +200,7 @@ class Running:
         limit = time.monotonic() + READY_SECONDS
         while not condition():
             if self.process.poll() is not None or time.monotonic() > limit:
-                raise RuntimeError(f"{self.arguments}: not so: {what}\n{self._log.read_text()[-4000:]}")
+                raise RuntimeError(f"{self.command}: not so: {what}\n{self._log.read_text()[-4000:]}")
             time.sleep(LOOK_SECONDS)
 
     def stop(self) -> None:

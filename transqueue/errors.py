@@ -115,6 +115,10 @@ class QueueUnavailable(TransQueueError):
     """The database did not answer in time; the outcome of what was asked is unknown."""
 
 
+class Unstorable(TransQueueError):
+    """This transaction cannot be stored; nothing of it was."""
+
+
 class TrackLost(TransQueueError):
     """A worker cannot know what it holds any more, so it gives up its lease and starts again."""
 

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from .audit import Audit
 from .crew import Casualty, LiveWorker, Rescue, WorkerRecord
+from .errors import QueueUnavailable
 from .explain import Circumstances
 from .measures import Measures
 from .outcome import Outcome
@@ -32,6 +33,7 @@ __all__ = [
     "Perform",
     "Receipt",
     "Rescue",
+    "Sealed",
     "Settlement",
     "TransactionQueue",
     "WorkerRecord",
@@ -62,6 +64,14 @@ class Page:
 
     transactions: Sequence[Transaction]
     next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A new transaction, and the form in which this queue stores it, made once: `content` is the queue's own."""
+
+    transaction: Transaction
+    content: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +126,24 @@ class TransactionQueue(Pausing):
         Raises:
             QueueUnavailable: unknown which of them are stored; enqueueing those with a key again is safe.
         """
+
+    def seal(self, transaction: Transaction) -> Sealed:
+        """The transaction ready to be stored, so that one which cannot be stored is known before it meets others.
+
+        Raises:
+            Unstorable: this one cannot be stored, ever.
+        """
+        return Sealed(transaction)
+
+    def enqueue_each(self, sealed: Sequence[Sealed]) -> Sequence[Receipt | QueueUnavailable]:
+        """As `enqueue`, for transactions that have nothing to do with each other: one answer each, in the same order.
+
+        What goes wrong with one of them is its own answer; what goes wrong with all of them is everybody's.
+        """
+        try:
+            return self.enqueue([one.transaction for one in sealed])
+        except QueueUnavailable as error:
+            return [error] * len(sealed)
 
     @abstractmethod
     def get(self, transaction_id: str) -> Transaction | None:

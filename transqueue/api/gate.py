@@ -100,5 +100,12 @@ def lent(environ: Environ) -> AbstractContextManager[None]:
     return slot.lent() if isinstance(slot, Slot) else nullcontext()
 
 
+def leave(environ: Environ) -> None:
+    """Give the slot of a request back before its end: what is left to do is to wait, and to answer."""
+    slot = environ.get(_SLOT)
+    if isinstance(slot, Slot):
+        slot.give_back()
+
+
 def _busy() -> SubmissionRefused:
     return SubmissionRefused(503, "busy", "Too many requests at once; nothing was stored.", retry_after_seconds=1)

@@ -9,7 +9,7 @@ from typing import Any
 from flask import Response, request
 
 from ..errors import SubmissionRefused
-from ..queue import Receipt
+from ..queue import Receipt, Sealed
 from ..submission import (
     BATCH,
     SINGLE,
@@ -26,10 +26,10 @@ from ..submission import (
     read_json,
     write_json,
 )
-from ..transaction import Transaction
 from .answers import accepted_body, answer, refusal_body, success
 from .body import JSON, NDJSON, media_type, read_body
 from .doorkeeper import access
+from .gate import leave
 from .intake import Intake
 
 SINGLE_BYTES = 256 * 1024
@@ -42,7 +42,7 @@ class _Judged:
     """One item of a batch: admitted, or refused."""
 
     envelope: Envelope | None = None
-    transaction: Transaction | None = None
+    sealed: Sealed | None = None
     refused: SubmissionRefused | None = None
 
 
@@ -57,9 +57,9 @@ class Submissions:
         media_type((JSON,))
         key = key_from_header(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
         envelope = read_envelope(_read_single(read_body(SINGLE_BYTES)))
-        transaction = self._admitted(envelope, key)
-        (receipt,) = self._intake.enqueue([transaction])
-        return _answered(envelope, receipt)
+        sealed = self._admitted(envelope, key)
+        leave(request.environ)
+        return _answered(envelope, self._intake.store(sealed))
 
     def batch(self) -> Response:
         """Up to 1,000 submissions, one result each, in order."""
@@ -74,8 +74,8 @@ class Submissions:
         well = sum(result["status"] == "success" for result in results)
         return success({"results": results}, message=f"{well} of {len(results)} accepted")
 
-    def _admitted(self, envelope: Envelope, key: str | None) -> Transaction:
-        return self._admission.admit(envelope, key=key, access=access())
+    def _admitted(self, envelope: Envelope, key: str | None) -> Sealed:
+        return self._intake.seal(self._admission.admit(envelope, key=key, access=access()))
 
     def _judged(self, item: Any, key: str | None) -> _Judged:
         try:
@@ -87,7 +87,7 @@ class Submissions:
             return _Judged(refused=error)
 
     def _enqueued(self, judged: Sequence[_Judged]) -> list[dict[str, Any]]:
-        receipts = iter(self._intake.enqueue([one.transaction for one in judged if one.transaction]))
+        receipts = iter(self._intake.store_all([one.sealed for one in judged if one.sealed]))
         return [_result(one, receipts) for one in judged]
 
 

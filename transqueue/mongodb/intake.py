@@ -10,17 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import bson
 import pymongo
+from bson.errors import BSONError
+from bson.raw_bson import RawBSONDocument
 from pymongo.errors import BulkWriteError
 
-from ..errors import QueueUnavailable
-from ..queue import Receipt
+from ..errors import QueueUnavailable, Unstorable
+from ..queue import Receipt, Sealed
 from ..transaction import Transaction
 from .connection import CALL_SECONDS, Connection, answering
 from .documents import decode, encode
 
 DUPLICATE_KEY = 11000
 LOOK_AGAIN_SECONDS = 0.02
+MOST_BYTES = 16 * 2**20
 
 Key = tuple[str, str]
 
@@ -33,25 +37,55 @@ class Intake:
 
     def enqueue(self, transactions: Sequence[Transaction]) -> list[Receipt]:
         """As `TransactionQueue.enqueue` promises."""
-        if not transactions:
-            return []
-        with answering("enqueue"), pymongo.timeout(CALL_SECONDS):
-            known = self._insert(transactions)
-            firsts = self._first_copies([transactions[index] for index in known]) if known else {}
-        return [
-            _replay(transaction, firsts[_key(transaction)]) if index in known else Receipt(transaction)
-            for index, transaction in enumerate(transactions)
-        ]
+        return [_well(answer) for answer in self.enqueue_each([self.seal(one) for one in transactions])]
 
-    def _insert(self, transactions: Sequence[Transaction]) -> set[int]:
-        """Insert all; the indexes of those whose key is known already."""
+    def seal(self, transaction: Transaction) -> Sealed:
+        """As `TransactionQueue.seal` promises."""
         try:
-            self._q.insert_many([encode(transaction) for transaction in transactions], ordered=False)
-        except BulkWriteError as error:
-            return _duplicates(error.details, transactions)
-        return set()
+            content = RawBSONDocument(bson.encode(encode(transaction), codec_options=self._q.codec_options))
+        except (BSONError, OverflowError, TypeError, ValueError) as error:
+            raise Unstorable(f"transaction {transaction.id} cannot be stored: {error}") from error
+        if len(content.raw) > MOST_BYTES:
+            raise Unstorable(f"transaction {transaction.id} is larger than a document of MongoDB may be")
+        return Sealed(transaction, content)
 
-    def _first_copies(self, transactions: Sequence[Transaction]) -> Mapping[Key, Transaction]:
+    def enqueue_each(self, sealed: Sequence[Sealed]) -> Sequence[Receipt | QueueUnavailable]:
+        """As `TransactionQueue.enqueue_each` promises."""
+        if not sealed:
+            return []
+        try:
+            with answering("enqueue"), pymongo.timeout(CALL_SECONDS):
+                met = self._insert(sealed)
+                answers: dict[int, Receipt | QueueUnavailable] = {
+                    index: QueueUnavailable(f"could not enqueue: {reason}") for index, reason in met.items()
+                }
+                answers |= self._replays(
+                    {index: sealed[index].transaction for index, reason in met.items() if not reason}
+                )
+        except QueueUnavailable as error:
+            return [error] * len(sealed)
+        return [answers.get(index) or Receipt(one.transaction) for index, one in enumerate(sealed)]
+
+    def _insert(self, sealed: Sequence[Sealed]) -> Mapping[int, str]:
+        """Insert all; by index, why some were not stored: nothing where only their key is known already."""
+        try:
+            self._q.insert_many([one.content for one in sealed], ordered=False)
+        except BulkWriteError as error:
+            return _troubles(error.details, sealed)
+        return {}
+
+    def _replays(self, known: Mapping[int, Transaction]) -> Mapping[int, Receipt | QueueUnavailable]:
+        """The answers to those whose key is known; what else was in the write is stored, whatever becomes of these."""
+        if not known:
+            return {}
+        try:
+            with answering("find the first of a key"):
+                firsts = self._first_copies(known.values())
+        except QueueUnavailable as error:
+            return dict.fromkeys(known, error)
+        return {index: _replay(one, firsts[_key(one)]) for index, one in known.items()}
+
+    def _first_copies(self, transactions: Iterable[Transaction]) -> Mapping[Key, Transaction]:
         """The first accepted transaction of each key, once a majority has it. The caller's deadline ends the wait."""
         wanted = {_key(transaction) for transaction in transactions}
         found: dict[Key, Transaction] = {}
@@ -66,19 +100,26 @@ class Intake:
         return [decode(document) for document in self._q.find({"$or": either})]
 
 
-def _duplicates(details: Mapping[str, Any], transactions: Sequence[Transaction]) -> set[int]:
-    """The indexes that met a known key.
+def _troubles(details: Mapping[str, Any], sealed: Sequence[Sealed]) -> Mapping[int, str]:
+    """What went wrong, by index: nothing where a key was met that is known.
 
     Raises:
-        QueueUnavailable: something else went wrong with any of them.
+        QueueUnavailable: it is unknown what a majority has of any of them.
     """
-    errors = details.get("writeErrors", [])
-    others = [error for error in errors if error.get("code") != DUPLICATE_KEY]
-    unkeyed = [error for error in errors if transactions[error["index"]].idempotency is None]
-    if others or unkeyed or details.get("writeConcernErrors"):
-        reason = (others or unkeyed or details["writeConcernErrors"])[0].get("errmsg", "unknown")
-        raise QueueUnavailable(f"could not enqueue: {reason}")
-    return {error["index"] for error in errors}
+    if details.get("writeConcernErrors"):
+        raise QueueUnavailable(f"could not enqueue: {details['writeConcernErrors'][0].get('errmsg', 'unknown')}")
+    return {error["index"]: _reason(error, sealed[error["index"]]) for error in details.get("writeErrors", [])}
+
+
+def _reason(error: Mapping[str, Any], one: Sealed) -> str:
+    known_key = error.get("code") == DUPLICATE_KEY and one.transaction.idempotency is not None
+    return "" if known_key else error.get("errmsg") or "unknown"
+
+
+def _well(answer: Receipt | QueueUnavailable) -> Receipt:
+    if isinstance(answer, QueueUnavailable):
+        raise answer
+    return answer
 
 
 def _key(transaction: Transaction) -> Key:

@@ -6,10 +6,22 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from ..errors import QueueUnavailable
 from ..explain import Circumstances
 from ..filter import Filter
 from ..pause import Pause
-from ..queue import Casualty, LiveWorker, Page, Perform, Receipt, Rescue, Settlement, TransactionQueue, WorkerRecord
+from ..queue import (
+    Casualty,
+    LiveWorker,
+    Page,
+    Perform,
+    Receipt,
+    Rescue,
+    Sealed,
+    Settlement,
+    TransactionQueue,
+    WorkerRecord,
+)
 from ..report import EndedWorker, WorkerReport
 from ..transaction import FREE_LANES, KEYED_LANES, State, Transaction
 from .api_keys import ApiKeys
@@ -61,6 +73,14 @@ class MongoQueue(TransactionQueue):
 
     def enqueue(self, transactions: Sequence[Transaction]) -> list[Receipt]:
         return self._measured.accepted(self._intake.enqueue(transactions))
+
+    def seal(self, transaction: Transaction) -> Sealed:
+        return self._intake.seal(transaction)
+
+    def enqueue_each(self, sealed: Sequence[Sealed]) -> Sequence[Receipt | QueueUnavailable]:
+        answers = self._intake.enqueue_each(sealed)
+        self._measured.accepted([answer for answer in answers if isinstance(answer, Receipt)])
+        return answers
 
     def get(self, transaction_id: str) -> Transaction | None:
         return self._records.get(transaction_id)

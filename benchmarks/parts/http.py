@@ -1,0 +1,122 @@
+"""The door under load: single posts beside one insert for each request, and batches beside `insert_many`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bson import json_util
+
+from .. import roofline
+from ..cache import NotInstalled, packages_beside
+from ..load import Load, post
+from ..machine import cpu_seconds
+from ..measure import Row, Sample, Target, alternate
+from ..stage import Running, Site
+from . import Run
+
+PART = "http"
+ROOT = Path(__file__).parents[2]
+BODY = {"username": "user123", "value": 150.0}
+ONE_EACH, SINGLE = "gunicorn gthread 1x32, one insert_one for each request", "single posts"
+RAW, BATCH_100, BATCH_1000 = "insert_many of 1,000, plain PyMongo", "batches of 100", "batches of 1,000"
+WARM_SECONDS = 1.0
+
+
+def measure(run: Run) -> Iterator[Row]:
+    seconds = run.size(5, 1)
+    try:
+        with run.stage.site() as site:
+            site.api()
+            yield from _single(run, site, seconds)
+            yield from _batches(run, site, seconds)
+    except NotInstalled as error:
+        yield Row(part=PART, what=SINGLE, unit="", note=str(error))
+
+
+def _single(run: Run, site: Site, seconds: float) -> Iterator[Row]:
+    with run.stage.site() as other:
+        one_each(run, other)
+        samples = alternate(
+            {
+                ONE_EACH: lambda: loaded(run, other, "/api/data/", BODY, seconds),
+                SINGLE: lambda: loaded(run, site, "/api/data/", BODY, seconds),
+            },
+            run.rounds,
+            run.tell,
+        )
+    yield Row(part=PART, what=ONE_EACH, unit="requests/s", samples=samples[ONE_EACH])
+    yield _against(SINGLE, "requests/s", samples[SINGLE], ONE_EACH, samples[ONE_EACH], 3)
+    ours, theirs = (tuple(Sample(one.facts["p99 ms"]) for one in samples[name]) for name in (SINGLE, ONE_EACH))
+    yield Row(
+        part=PART,
+        what=f"{SINGLE}, p99",
+        unit="ms",
+        samples=ours,
+        reference=ONE_EACH,
+        reference_samples=theirs,
+        target=Target(1, at_most=True),
+    )
+
+
+def _batches(run: Run, site: Site, seconds: float) -> Iterator[Row]:
+    template = run.stage.template("deposit")
+    samples = alternate(
+        {
+            RAW: lambda: roofline.enqueue(run.stage, template, run.size(60_000, 1000)),
+            BATCH_100: lambda: loaded(run, site, "/api/data/batch", _batch(100), seconds, 100),
+            BATCH_1000: lambda: loaded(run, site, "/api/data/batch", _batch(1000), seconds, 1000),
+        },
+        run.rounds,
+        run.tell,
+    )
+    yield Row(part=PART, what=RAW, unit="transactions/s", samples=samples[RAW])
+    for what in (BATCH_100, BATCH_1000):
+        yield _against(what, "transactions/s", samples[what], RAW, samples[RAW], 0.5)
+
+
+def _against(what: str, unit: str, ours: Any, reference: str, theirs: Any, limit: float) -> Row:
+    return Row(
+        part=PART,
+        what=what,
+        unit=unit,
+        samples=ours,
+        reference=reference,
+        reference_samples=theirs,
+        target=Target(limit),
+    )
+
+
+def loaded(run: Run, site: Site, path: str, body: Any, seconds: float, each: int = 1) -> Sample:
+    """The rate of a door, in transactions, after a moment to warm up."""
+    post(site.url + path, body, WARM_SECONDS)
+    mongod = cpu_seconds([run.stage.mongod_pid])
+    load: Load = post(site.url + path, body, seconds)
+    assert load.refused == load.broken == 0, load
+    used = (cpu_seconds([run.stage.mongod_pid]) - mongod) / load.requests / each * 1e6
+    return Sample(load.rate * each, {"p50 ms": load.p50, "p99 ms": load.p99, "mongod µs": used})
+
+
+def _batch(count: int) -> dict[str, Any]:
+    return {"transactions": [BODY] * count}
+
+
+def one_each(run: Run, site: Site) -> Running:
+    """The reference, serving at the site's address."""
+    folder = packages_beside("gunicorn", "gunicorn")
+    run.stage.prepare(site)
+    template = site.folder / "template.json"
+    template.write_text(json_util.dumps(run.stage.template("deposit").document))
+    environ = {
+        "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}",
+        "BENCH_URI": run.stage.uri,
+        "BENCH_DATABASE": site.name,
+        "BENCH_TEMPLATE": str(template),
+    }
+    command = (sys.executable, "-m", "gunicorn", "-k", "gthread", "-w", "1", "--threads", "32")
+    running = site.run((*command, "-b", f"127.0.0.1:{site.port}", "benchmarks.one_each:app"), environ)
+    running.until(lambda: site.answers("/"), "gunicorn answers")
+    return running
