@@ -10,7 +10,8 @@ import pymongo
 import pytest
 from pymongo import WriteConcern
 
-from transqueue.errors import QueueUnavailable
+from transqueue.api.groups import Groups
+from transqueue.errors import QueueUnavailable, Unstorable
 from transqueue.mongodb.documents import encode
 from transqueue.mongodb.intake import Intake
 from transqueue.transaction import Idempotency, State
@@ -169,3 +170,93 @@ def test_the_order_of_acceptance_is_the_servers_not_that_of_the_ids(desk, databa
     desk.queue.enqueue([later])
     assert later.id < sooner.id
     assert [row["_id"] for row in database["Q"].find().sort("accepted", 1)] == [sooner.id, later.id]
+
+
+# Gathered together
+
+
+def seals(desk, *transactions):
+    return [desk.queue.seal(one) for one in transactions]
+
+
+def test_what_comes_together_from_many_threads_is_stored_by_few_writes_and_each_gets_its_own(desk):
+    writes, barrier = [], Barrier(16, timeout=30)
+    given = [desk.new() for _ in range(320)]
+
+    def write(group):
+        writes.append(len(group))
+        return desk.queue.enqueue_each(group)
+
+    def store(number):
+        barrier.wait()
+        return [groups.store(desk.queue.seal(one)) for one in given[number::16]]
+
+    groups = Groups(write)
+    with ThreadPoolExecutor(16) as pool:
+        answers = [receipt for receipts in pool.map(store, range(16)) for receipt in receipts]
+    assert {receipt.transaction.id for receipt in answers} == {one.id for one in given}
+    assert desk.queue.counts() == {"deposit": {State.QUEUED: 320}}
+    assert sum(writes) == 320
+    assert len(writes) < 160
+
+
+def test_one_after_the_other_keeps_its_order_however_many_come_between(desk, database):
+    groups = Groups(desk.queue.enqueue_each)
+
+    def store(_):
+        return [groups.store(desk.queue.seal(desk.new())).transaction.id for _ in range(40)]
+
+    with ThreadPoolExecutor(8) as pool:
+        lines = list(pool.map(store, range(8)))
+    rows = [row["_id"] for row in database["Q"].find({}, {"accepted": 1}).sort("accepted", 1)]
+    places = {id: place for place, id in enumerate(rows)}
+    assert all([places[id] for id in line] == sorted(places[id] for id in line) for line in lines)
+
+
+def test_one_known_key_among_many_is_answered_with_its_first_and_the_others_are_stored(desk):
+    first, given = keyed(desk), [desk.new(), keyed(desk), desk.new()]
+    desk.queue.enqueue([first])
+    answers = desk.queue.enqueue_each(seals(desk, *given))
+    assert [answer.replayed for answer in answers] == [False, True, False]
+    assert [answer.transaction for answer in answers] == [given[0], first, given[2]]
+
+
+def test_one_that_the_database_refuses_fails_alone(desk, database):
+    database.command("collMod", "Q", validator={"type": {"$ne": "wrong"}})
+    given = [desk.new(), desk.new(type="wrong"), keyed(desk)]
+    answers = desk.queue.enqueue_each(seals(desk, *given))
+    assert [isinstance(answer, QueueUnavailable) for answer in answers] == [False, True, False]
+    assert desk.queue.counts() == {"deposit": {State.QUEUED: 2}}
+
+
+def test_a_first_copy_that_cannot_be_read_is_unknown_to_its_own_replay_alone(desk, fail):
+    desk.queue.enqueue([keyed(desk)])
+    fail("find", errorCode=8000)
+    answers = desk.queue.enqueue_each(seals(desk, desk.new(), keyed(desk)))
+    assert [isinstance(answer, QueueUnavailable) for answer in answers] == [False, True]
+
+
+def test_a_group_that_no_majority_has_is_unknown_to_all_of_it(desk, fail):
+    fail("insert", writeConcernError={"code": WRITE_CONCERN_FAILED, "errmsg": "waiting timed out"}, times=1)
+    answers = desk.queue.enqueue_each(seals(desk, desk.new(), keyed(desk)))
+    assert [str(answer) for answer in answers] == ["could not enqueue: waiting timed out"] * 2
+
+
+def test_a_group_whose_reply_is_lost_is_stored_once_and_answered(desk, far, wire):
+    given = [desk.new(), keyed(desk), desk.new()]
+    wire.lose_replies("insert", "Q")
+    answers = far.enqueue_each(seals(desk, *given))
+    assert wire.lost == 1
+    assert [answer.transaction for answer in answers] == given
+    assert [answer.replayed for answer in answers] == [False] * 3
+    assert desk.queue.counts() == {"deposit": {State.QUEUED: 3}}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{"n": 2**70}, {"a\0b": 1}, {"text": "\ud800"}, {"text": "x" * 17 * 2**20}],
+    ids=["int", "key", "surrogate", "size"],
+)
+def test_what_cannot_be_stored_is_known_before_it_meets_others(desk, data):
+    with pytest.raises(Unstorable):
+        desk.queue.seal(desk.new(data=data))
