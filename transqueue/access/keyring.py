@@ -1,28 +1,23 @@
 """Recognises keys for one process, and remembers them for a moment, so that not every request asks the database.
 
-All keys are read together, at most once in `FRESH_SECONDS`, so that trying ids out costs the database nothing; for
-`STALE_SECONDS` the last reading counts while somebody reads again. A key that is revoked, or the first one that is
-made, is therefore known in every process within 4 seconds of the answer to its writing.
+All keys are read together, so that trying ids out costs the database nothing. A key that is revoked, or the first one
+that is made, is known in every process within 4 seconds of the answer to its writing.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 from ..clock import Clock
 from ..errors import QueueUnavailable
+from ..remembered import Remembered
 from .access import Access
 from .key import ApiKey, fits, parts
 
-Value = TypeVar("Value")
-
-FRESH_SECONDS = 2.0
-STALE_SECONDS = 4.0
 USED_AGAIN = timedelta(seconds=60)  # how exactly the last use is kept
 
 
@@ -77,32 +72,3 @@ class Keyring:
             self._used[key.id] = now
             with suppress(QueueUnavailable):
                 self._store.used(key.id)
-
-
-class Remembered(Generic[Value]):
-    """What was looked up, for a few seconds; one thread looks again while the others go on."""
-
-    def __init__(self, look: Callable[[], Value], monotonic: Callable[[], float]) -> None:
-        self._look, self._monotonic = look, monotonic
-        self._found: tuple[float, Value] | None = None
-        self._looking, self._lock = False, threading.Lock()
-
-    def __call__(self) -> Value:
-        """What was found; whatever looking raises is raised."""
-        began = self._monotonic()
-        with self._lock:
-            if self._found and began - self._found[0] < (STALE_SECONDS if self._looking else FRESH_SECONDS):
-                return self._found[1]
-            self._looking = True
-        try:
-            value = self._look()
-            self._keep(began, value)
-        finally:
-            self._looking = False
-        return value
-
-    def _keep(self, began: float, value: Value) -> None:
-        """An older look never replaces a newer one: each counts from when it began."""
-        with self._lock:
-            if self._found is None or self._found[0] <= began:
-                self._found = (began, value)

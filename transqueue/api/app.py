@@ -24,6 +24,7 @@ from .health import Health
 from .intake import Intake, unavailable
 from .metrics import Metrics
 from .openapi import OpenApi
+from .overload import Overload
 from .pauses import Pauses
 from .submissions import Submissions
 from .transactions import Transactions
@@ -40,10 +41,12 @@ def create_app(
     clock: Clock,
     events: Events,
     guard: Guard | None = None,
+    overload: Overload | None = None,
 ) -> Flask:
     """The WSGI application of one process, with everything that its requests share.
 
-    Without a guard everybody may do everything: for tests and tools that serve nobody else.
+    Without a guard everybody may do everything, and without `overload` the queue is never too deep: for tests and tools
+    that serve nobody else.
     """
     app = Flask("transqueue", static_folder=None, template_folder="api/templates")
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
@@ -51,7 +54,8 @@ def create_app(
     app.url_map.merge_slashes = False
     admission = Admission(table=table, default_type=config.default_type, clock=clock, events=events)
     waiters = Waiters(queue, limit=max(1, config.api.threads // 4))
-    _route_submissions(app, Submissions(admission, Intake(queue)))
+    overload = overload or Overload(queue.measures, clock, config.api.max_queued)
+    _route_submissions(app, Submissions(admission, Intake(queue), overload))
     _route_transactions(app, Transactions(queue, table, waiters))
     _route_catalog(app, Catalog(table, queue, events), Pauses(queue, table))
     _route_health(app, Health(queue, table, config.default_type))

@@ -15,6 +15,7 @@ from ..mongodb import connect
 from ..plugins import load_plugins
 from ..ticker import Ticker
 from .app import create_app
+from .overload import Overload
 
 
 def load_app(config: Config, uri: str, *, log_json: bool) -> Flask:
@@ -32,7 +33,11 @@ def load_app(config: Config, uri: str, *, log_json: bool) -> Flask:
     queue.catalog.remember({state.name: state.types for state in table.states() if state.state == "ok"})
     atexit.register(table.shutdown, "api")
     measures = queue.measures
-    ticker = Ticker("measures", FLUSH_SECONDS, measures.flush, measures.refresh_depths, events=events).start()
+    overload = Overload(measures, queue.clock, config.api.max_queued)
+    turns = (measures.flush, measures.refresh_depths, overload.look)
+    ticker = Ticker("measures", FLUSH_SECONDS, *turns, events=events).start()
     atexit.register(ticker.close)
     guard = Guard(Keyring(queue.api_keys, queue.clock), Strangers(events, queue.audit), loopback=config.api.loopback)
-    return create_app(queue=queue, table=table, config=config, clock=queue.clock, events=events, guard=guard)
+    return create_app(
+        queue=queue, table=table, config=config, clock=queue.clock, events=events, guard=guard, overload=overload
+    )

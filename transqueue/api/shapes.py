@@ -226,8 +226,8 @@ ERRORS: Mapping[str, Shape] = {
         "The Idempotency-Key came before with another body: `idempotency_key_reused`. Nothing was stored."
     ),
     "SubmissionUnavailable": _error(
-        "Not now: `busy` or `handler_unavailable`, and nothing was stored; `unavailable` or `internal`, and it is "
-        "unknown whether it was stored. Sending it again with the same Idempotency-Key is safe.",
+        "Not now: `busy`, `overloaded` or `handler_unavailable`, and nothing was stored; `unavailable` or `internal`, "
+        "and it is unknown whether it was stored. Sending it again with the same Idempotency-Key is safe.",
         **{"Retry-After": _RETRY_AFTER},
     ),
     "Unavailable": _error("Not now: `unavailable`, `busy` or `internal`.", **{"Retry-After": _RETRY_AFTER}),

@@ -31,6 +31,7 @@ from .body import JSON, NDJSON, media_type, read_body
 from .doorkeeper import access
 from .gate import leave
 from .intake import Intake
+from .overload import Overload
 
 SINGLE_BYTES = 256 * 1024
 BATCH_BYTES = 4 * 1024 * 1024
@@ -49,20 +50,24 @@ class _Judged:
 class Submissions:
     """What takes submissions in."""
 
-    def __init__(self, admission: Admission, intake: Intake) -> None:
-        self._admission, self._intake = admission, intake
+    def __init__(self, admission: Admission, intake: Intake, overload: Overload) -> None:
+        self._admission, self._intake, self._overload = admission, intake, overload
 
     def single(self) -> Response:
         """One submission, classic or typed."""
+        self._overload.check()
         media_type((JSON,))
         key = key_from_header(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
         envelope = read_envelope(_read_single(read_body(SINGLE_BYTES)))
         sealed = self._admitted(envelope, key)
         leave(request.environ)
-        return _answered(envelope, self._intake.store(sealed))
+        receipt = self._intake.store(sealed)
+        self._overload.took(1)
+        return _answered(envelope, receipt)
 
     def batch(self) -> Response:
         """Up to 1,000 submissions, one result each, in order."""
+        self._overload.check()
         kind = media_type((JSON, NDJSON))
         key = key_from_header(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
         body = read_body(BATCH_BYTES)
@@ -88,6 +93,7 @@ class Submissions:
 
     def _enqueued(self, judged: Sequence[_Judged]) -> list[dict[str, Any]]:
         receipts = iter(self._intake.store_all([one.sealed for one in judged if one.sealed]))
+        self._overload.took(sum(one.sealed is not None for one in judged))
         return [_result(one, receipts) for one in judged]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,15 +27,20 @@ NDJSON = "application/x-ndjson"
 CURE = f"Set {VARIABLE}, or give --key-file; `transqueue keys create` makes a key."
 REFUSALS = (400, 413, 415, 422)
 
+
+class Patience(urllib3.Retry):
+    """Waits as long as the door asks and up to as long again, or else by full jitter: a herd comes back spread out."""
+
+    def get_retry_after(self, response: urllib3.BaseHTTPResponse) -> float | None:
+        asked = super().get_retry_after(response)
+        return None if asked is None else asked + random.uniform(0, asked)  # noqa: S311
+
+    def get_backoff_time(self) -> float:
+        return random.uniform(0, super().get_backoff_time())  # noqa: S311
+
+
 # When nothing listens, that is said after about 3 seconds; once it was met, it may be starting again.
-FIRST_MEETING = urllib3.Retry(
-    total=8,
-    connect=4,
-    backoff_factor=0.2,
-    backoff_jitter=0.2,
-    status_forcelist=[429, 503],
-    allowed_methods=None,
-)
+FIRST_MEETING = Patience(total=8, connect=4, backoff_factor=0.4, status_forcelist=[429, 503], allowed_methods=None)
 LATER = FIRST_MEETING.new(connect=8)
 
 

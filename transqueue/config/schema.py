@@ -82,6 +82,7 @@ class ApiSection(Section):
     host = text(rules.host)
     port = whole(1, 65_535)
     threads = whole(1, 1024)
+    max_queued = whole(1, 1_000_000_000)
 
 
 class WorkersSection(Section):

@@ -47,6 +47,7 @@ class ApiConfig:
     host: str = "127.0.0.1"
     port: int = 5000
     threads: int = 32
+    max_queued: int = 10_000_000
 
     @property
     def loopback(self) -> bool:
