@@ -7,6 +7,7 @@ import time
 from threading import Barrier, Event
 
 import pytest
+from bson.errors import InvalidDocument
 from pymongo.errors import DuplicateKeyError, OperationFailure
 
 from transqueue.errors import QueueUnavailable, TrackLost
@@ -324,3 +325,38 @@ def test_ending_a_worker_leaves_the_open_session_of_another_alone(desk, connecte
     assert coming.result(30) == frozenset()
     assert performing.runs == 1
     assert value(bank) == 5
+
+
+# What PyMongo cannot send
+
+
+def test_a_first_command_that_cannot_be_sent_spoils_its_session_and_no_worker(desk, bank):
+    held, seen = desk.leased(), []
+
+    def perform(effects):
+        with pytest.raises(InvalidDocument):
+            effects.db["Bank"].insert_one({"value": {1, 2}})
+        seen.append(effects.broken)
+        with pytest.raises(OperationFailure) as refused:
+            effects.db["Bank"].find_one({"_id": "ann"})
+        seen.append(effects.is_conflict(refused.value))
+        return []
+
+    assert desk.queue.settle_in_session(perform, timeout_seconds=LIMIT) == frozenset()
+    assert seen == [True, False]
+    desk.queue.settle_in_session(lambda effects: [credit(effects), desk.complete(held)][1:], timeout_seconds=LIMIT)
+    assert (value(bank), desk.state(held)) == (5, State.DONE)
+
+
+def test_a_later_command_that_cannot_be_sent_spoils_nothing(desk, bank):
+    held = desk.leased()
+
+    def perform(effects):
+        credit(effects)
+        with pytest.raises(InvalidDocument):
+            effects.db["Bank"].insert_one({"value": {1, 2}})
+        assert not effects.broken
+        return [desk.complete(held)]
+
+    desk.queue.settle_in_session(perform, timeout_seconds=LIMIT)
+    assert (value(bank), desk.state(held)) == (5, State.DONE)

@@ -11,7 +11,7 @@ from importlib import resources
 from .frozen import FrozenDict
 from .nearest import did_you_mean
 from .positions import Positions
-from .reading import find_config, read_config
+from .reading import find_config, made_config, read_config
 from .values import ApiConfig, Config, MongodbConfig, PluginConfig, WorkersConfig
 
 DEFAULT_CONFIG: str = resources.files(__name__).joinpath("default.yaml").read_text(encoding="utf-8")
@@ -27,5 +27,6 @@ __all__ = [
     "WorkersConfig",
     "did_you_mean",
     "find_config",
+    "made_config",
     "read_config",
 ]

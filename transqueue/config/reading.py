@@ -48,6 +48,18 @@ def read_config(file: Path | None, environ: Mapping[str, str]) -> Config:
     return _config(whole, whole.parent, fields | {"positions": document.positions, "secrets": secrets})
 
 
+def made_config(values: Mapping[str, Any], root: Path) -> Config:
+    """The checked and frozen configuration of values that stand in no file; relative paths start from `root`.
+
+    Raises:
+        ConfigInvalid: with every mistake in them.
+    """
+    fields, wrong = judge(values)
+    if wrong:
+        raise ConfigInvalid("config", [Problem(0, 0, path, str(message)) for path, message in wrong])
+    return _config(None, root.absolute(), fields)
+
+
 def _judged(document: Document, environ: Mapping[str, str]) -> tuple[dict[str, Any], list[Problem]]:
     found: list[tuple[str, str]] = []
     values = expand(document.values, environ, lambda path, message: found.append((path, message)))

@@ -66,6 +66,7 @@ class Connection:
     """A connected client and what hangs on it. Close it when done.
 
     Args:
+        clock: what follows the server's time, else a new one.
         open_client: what makes the client; `monotonic`, `sleep` and `random` are this process's time and chance. A
             simulation puts its own in their place.
     """
@@ -75,13 +76,14 @@ class Connection:
         uri: str,
         database: str,
         *,
+        clock: ServerClock | None = None,
         open_client: Callable[..., MongoClient[Document]] = MongoClient,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         random: Callable[[], float] = random.random,
     ) -> None:
         self.monotonic, self.sleep, self.random = monotonic, sleep, random
-        self.clock = ServerClock(monotonic)
+        self.clock = clock or ServerClock(monotonic)
         self.watch = SessionWatch()
         self.ids = TransactionIds()  # of what ended transactions enqueue
         _refuse_weaker_writes(uri)
@@ -108,8 +110,6 @@ class Connection:
         self.workers: Collection[Document] = self.database["Workers"]
         self.lanes: Collection[Document] = self.database["Lanes"]
         self.keys: Collection[Document] = self.database["Keys"]
-        # Inside a session the concerns are the session's own; PyMongo would send the client's with a bound one.
-        self.in_session = self.database.with_options(write_concern=WriteConcern(), read_concern=ReadConcern())
 
     def prepare(self) -> None:
         """Check the deployment and make the indexes. Safe to repeat, at once from many hosts.
@@ -141,6 +141,11 @@ class Connection:
             self.workers.create_indexes(
                 [IndexModel([("ended_at", ASCENDING)], name="old", expireAfterSeconds=KEEP_WORKERS_SECONDS)]
             )
+
+    @cached_property
+    def in_session(self) -> Database[Document]:
+        """The database inside a session: the concerns are the session's own, PyMongo would send the client's."""
+        return self.database.with_options(write_concern=WriteConcern(), read_concern=ReadConcern())
 
     @cached_property
     def session(self) -> ClientSession:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from ..clock import ServerClock
 from ..errors import QueueUnavailable
 from ..explain import Circumstances
 from ..filter import Filter
@@ -192,14 +193,16 @@ class MongoQueue(TransactionQueue):
         self._leases.release(transactions)
 
 
-def connect(uri: str, database: str) -> MongoQueue:
+def connect(uri: str, database: str, *, clock: ServerClock | None = None) -> MongoQueue:
     """Connect to the queue, check the deployment, and make the indexes where they are missing.
+
+    `clock` is what follows the server's time, else a new one.
 
     Raises:
         TopologyRefused: this deployment cannot keep the promises.
         QueueUnavailable: it did not answer.
     """
-    connection = Connection(uri, database)
+    connection = Connection(uri, database, clock=clock)
     try:
         connection.prepare()
         queue = MongoQueue(connection)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
@@ -20,17 +21,18 @@ class SessionWatch(CommandListener):
 
     def __init__(self) -> None:
         self.writes = 0
-        self.broken = False
+        self.broken = self.begun = False
         self._inside: set[int] = set()
 
     def reset(self) -> None:
         """A new run of the session begins."""
-        self.writes, self.broken = 0, False
+        self.writes, self.broken, self.begun = 0, False, False
         self._inside.clear()
 
     def started(self, event: CommandStartedEvent) -> None:
         if event.command.get("autocommit") is False and event.command_name != "commitTransaction":
             self._inside.add(event.request_id)
+            self.begun |= "startTransaction" in event.command
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
         if event.request_id in self._inside:
@@ -53,8 +55,8 @@ def _changed(reply: Mapping[str, Any]) -> bool:
 class SessionEffects:
     """The database side of one run of a session, as `queue.Effects` promises."""
 
-    def __init__(self, db: Any, watch: SessionWatch) -> None:
-        self._db, self._watch = db, watch
+    def __init__(self, db: Any, watch: SessionWatch, session: ClientSession) -> None:
+        self._db, self._watch, self._session = db, watch, session
 
     @property
     def db(self) -> Any:
@@ -66,7 +68,16 @@ class SessionEffects:
 
     @property
     def broken(self) -> bool:
-        return self._watch.broken
+        return self._watch.broken or self._is_unbegun
 
     def is_conflict(self, error: BaseException) -> bool:
-        return isinstance(error, PyMongoError) and error.has_error_label("TransientTransactionError")
+        transient = isinstance(error, PyMongoError) and error.has_error_label("TransientTransactionError")
+        return transient and not self._is_unbegun
+
+    @property
+    def _is_unbegun(self) -> bool:
+        """PyMongo failed to send the session's first command (a value that is not BSON, say), but counts it as sent.
+
+        The server knows of no session then, refuses all that follows as if it had conflicted, and always will.
+        """
+        return not self._watch.begun and not self._session._transaction.starting()

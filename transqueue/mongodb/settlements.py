@@ -90,6 +90,8 @@ class Settlements:
         run = _Run(self, perform)
         try:
             self._connection.transact(run, timeout_seconds=timeout_seconds)
+        except _Nothing:
+            return frozenset()
         except _Unheld as unheld:
             return self._not_held(unheld.settlements)
         except PyMongoError as error:
@@ -101,8 +103,10 @@ class Settlements:
         watch = self._connection.watch
         watch.reset()
         with session.bind(end_session=False):
-            settlements = perform(SessionEffects(self._connection.in_session, watch))
-        if settlements and self._write_groups(settlements, session) != len(settlements):
+            settlements = perform(SessionEffects(self._connection.in_session, watch, session))
+        if not settlements:
+            raise _Nothing
+        if self._write_groups(settlements, session) != len(settlements):
             raise _Unheld(settlements)
         follow_ups = [encode(new) for one in settlements for new in one.outcome.follow_ups]
         if follow_ups:
@@ -130,6 +134,10 @@ class Settlements:
         if settlements and not self._connection.insist(lambda: self._not_mine(settlements)):
             return frozenset()
         raise TrackLost(f"unknown whether the session was committed: {error}") from error
+
+
+class _Nothing(Exception):
+    """There is nothing to commit."""
 
 
 class _Unheld(Exception):

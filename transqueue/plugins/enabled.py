@@ -33,9 +33,9 @@ class Loaded:
     hooks: pluggy.PluginManager
 
 
-def load_enabled(config: Config) -> Loaded:
-    """Load every enabled plugin, and `transaction_module`, each by itself."""
-    manager, available = hooks.new_hooks(), find.installed()
+def load_enabled(config: Config, available: Mapping[str, Found] | None = None) -> Loaded:
+    """Load every enabled plugin, and `transaction_module`, each by itself. `available`: else those installed."""
+    manager, available = hooks.new_hooks(), find.installed() if available is None else available
     plugins, broken = list[Plugin](), dict[str, PluginBroken]()
     for name in enabled(config):
         try:

@@ -20,6 +20,7 @@ from ..hookspecs import Check, Role
 from ..submission import Vetter
 from . import routes, transaction_module
 from .enabled import Loaded, enabled, load_enabled
+from .find import Found
 from .isolation import isolated, switch_off
 from .load import Plugin
 from .observers import Observer
@@ -51,9 +52,15 @@ class PluginState:
 
 
 def load_plugins(
-    config: Config, *, events: Events, known_types: Mapping[str, Collection[str]] | None = None
+    config: Config,
+    *,
+    events: Events,
+    known_types: Mapping[str, Collection[str]] | None = None,
+    available: Mapping[str, Found] | None = None,
 ) -> HandlerTable:
     """Load the enabled plugins into a table. `known_types` is what each plugin claimed when it last worked.
+
+    `available` stands in for the plugins that are installed.
 
     With TRANSQUEUE_STRICT=1 in the environment, a plugin that is broken or missing is raised.
 
@@ -62,7 +69,7 @@ def load_plugins(
         ConfigInvalid: a route names a plugin that does not claim its type.
         PluginBroken: only when strict.
     """
-    loaded = load_enabled(config)
+    loaded = load_enabled(config, available)
     for error in loaded.broken.values():
         _tell(events, error)
         if os.environ.get(STRICT) == "1":

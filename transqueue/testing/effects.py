@@ -1,33 +1,17 @@
 """The fake `context.db`: a mongomock database, whose changes are kept or discarded as those of a session are.
 
 A session works on a copy, and committing it replaces what changed, so nothing is seen before and nothing is left after
-a failure. It shows what a handler writes, not that MongoDB would take it: mongomock does not know every operator (no
-`bulk_write` of updates, no `$inc` of Decimal128, no `$$NOW`), and it is never run by two threads at once here.
+a failure. mongomock does not know every operator (no `bulk_write` of updates, no `$inc` of Decimal128, no `$$NOW`), and
+it is never run by two threads at once here.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from functools import partial
 from importlib import import_module
 from typing import Any
 
-WRITES = frozenset(
-    {
-        "bulk_write",
-        "delete_many",
-        "delete_one",
-        "find_one_and_delete",
-        "find_one_and_replace",
-        "find_one_and_update",
-        "insert_many",
-        "insert_one",
-        "replace_one",
-        "update_many",
-        "update_one",
-    }
-)
+from .session_database import Session, SessionDatabase
 
 
 def memory_database() -> Any:
@@ -50,19 +34,19 @@ class MemoryEffects:
         self._database = database
         self._before = _contents(database)
         self._copy = _copy(database, self._before)
-        self._writes = 0
+        self._session = Session()
 
     @property
     def db(self) -> Any:
-        return CountedDatabase(self._copy, self._count)
+        return SessionDatabase(self._copy, self._session)
 
     @property
     def writes(self) -> int:
-        return self._writes
+        return self._session.writes
 
     @property
     def broken(self) -> bool:
-        return False
+        return self._session.broken
 
     def is_conflict(self, error: BaseException) -> bool:  # noqa: ARG002
         """As promised; sessions run one at a time here, so none conflicts."""
@@ -73,51 +57,6 @@ class MemoryEffects:
         for name, documents in _contents(self._copy).items():
             if documents != self._before.get(name, []):
                 _fill(self._database[name], documents)
-
-    def _count(self) -> None:
-        self._writes += 1
-
-
-class CountedDatabase:
-    """A database of mongomock that tells of each write."""
-
-    def __init__(self, database: Any, count: Callable[[], None]) -> None:
-        self._database, self._count = database, count
-
-    def __getitem__(self, name: str) -> CountedCollection:
-        return CountedCollection(self._database[name], self._count)
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._database, name)
-        return self[name] if _is_collection(found) else found
-
-    def get_collection(self, name: str, **options: Any) -> CountedCollection:
-        """As PyMongo's."""
-        return CountedCollection(self._database.get_collection(name, **options), self._count)
-
-
-class CountedCollection:
-    """A collection of mongomock that tells of each write before making it."""
-
-    def __init__(self, collection: Any, count: Callable[[], None]) -> None:
-        self._collection, self._count = collection, count
-
-    def __getitem__(self, name: str) -> CountedCollection:
-        return CountedCollection(self._collection[name], self._count)
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._collection, name)
-        if name in WRITES:
-            return partial(self._write, found)
-        return CountedCollection(found, self._count) if _is_collection(found) else found
-
-    def _write(self, write: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        self._count()
-        return write(*arguments, **options)
-
-
-def _is_collection(found: Any) -> bool:
-    return isinstance(found, import_module("mongomock").Collection)
 
 
 def _contents(database: Any) -> dict[str, list[Any]]:

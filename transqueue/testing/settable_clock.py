@@ -1,11 +1,11 @@
-"""A clock that stands still until a test moves it."""
+"""Clocks that a test moves: one that stands still in between, and one that goes with a real server and jumps ahead."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 
-from ..clock import whole_milliseconds
+from ..clock import ServerClock, whole_milliseconds
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -29,3 +29,18 @@ class SettableClock:
         """Let `seconds` pass."""
         with self._lock:
             self._moment += timedelta(seconds=seconds)
+
+
+class AdvancingClock(ServerClock):
+    """The server's clock, and so many seconds more as it was advanced. Leases are the server's and stay with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ahead = timedelta()
+
+    def now(self) -> datetime:
+        return super().now() + self._ahead
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` pass."""
+        self._ahead += timedelta(seconds=seconds)
