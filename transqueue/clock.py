@@ -42,12 +42,12 @@ class ServerClock:
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._observed = (datetime.now(UTC), monotonic())
+        self._observed = (whole_milliseconds(datetime.now(UTC)), monotonic())
 
     def observe(self, server_time: datetime) -> None:
         """Take the primary's time as of this moment (a heartbeat's `localTime`, which has no zone and is UTC)."""
-        self._observed = (server_time.replace(tzinfo=UTC), self._monotonic())
+        self._observed = (whole_milliseconds(server_time.replace(tzinfo=UTC)), self._monotonic())
 
     def now(self) -> datetime:
         server_time, seen_at = self._observed
-        return whole_milliseconds(server_time + timedelta(seconds=self._monotonic() - seen_at))
+        return server_time + timedelta(milliseconds=int((self._monotonic() - seen_at) * 1000))

@@ -6,9 +6,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from transqueue.errors import SubmissionRefused
-from transqueue.submission import CLASSIC_INVALID, read_envelope, read_item, read_json
+from transqueue.submission import CLASSIC_INVALID, ClassicBody, envelope, read_envelope, read_item, read_json
 
 CLASSIC = {"username": "user123", "value": Decimal("150.0")}
 TYPED = {"type": "transfer", "data": {"value": 5}}
@@ -115,3 +117,25 @@ def test_a_key_that_cannot_be_one_refuses_the_item(body: dict[str, Any], key: An
     with pytest.raises(SubmissionRefused) as refusal:
         read_item({**body, "idempotency_key": key})
     assert refusal.value.status == 400
+
+
+ODD = st.sampled_from(
+    [None, True, "", "x" * 256, "x" * 257, 10**15, 10**15 - 1, -(10**15), Decimal("1E-18"), Decimal("1E-19"), [], {}]
+)
+VALUES = st.one_of(ODD, st.text(max_size=5), st.integers(), st.decimals(allow_nan=False, allow_infinity=False))
+NAMES = st.sampled_from(["username", "value", "type", "data", "other"])
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(NAMES, VALUES, max_size=4))
+def test_what_is_plainly_right_is_right_by_the_schema_too(value):
+    if envelope._is_plainly_classic(value):
+        assert not ClassicBody().validate(value)
+    if envelope._is_plainly_typed(value):
+        assert not envelope._TYPED.validate(value)
+
+
+@pytest.mark.parametrize("value", [150, Decimal("150.0"), Decimal("1E+5"), -1])
+def test_the_usual_bodies_are_plainly_right(value):
+    assert envelope._is_plainly_classic({"username": "ann", "value": value})
+    assert envelope._is_plainly_typed({"type": "deposit", "data": {}})

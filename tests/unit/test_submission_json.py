@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from transqueue.errors import SubmissionRefused
-from transqueue.submission import BATCH, SINGLE, Limits, has_type, read_json, write_json
+from transqueue.submission import BATCH, SINGLE, Limits, has_type, read_json, strict_json, write_json
+from transqueue.submission.strict_json import copied
 
 
 def nested(levels: int) -> bytes:
@@ -171,3 +172,23 @@ VALUES = st.recursive(
 @settings(max_examples=200, deadline=None)
 def test_what_is_written_is_read_back_the_same(value: object) -> None:
     assert read_json(write_json(value).encode()) == value
+
+
+TEXTS = st.lists(st.sampled_from(['"', "\\", "{", "}", "[", "]", "a", '"{"', "[]", "{}"]), max_size=40).map("".join)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(TEXTS, st.integers(0, 12))
+def test_looking_at_brackets_alone_never_passes_what_is_nested_too_deeply(text, limit):
+    body = text.encode()
+    try:
+        strict_json._measure_depth(body, limit)
+    except SubmissionRefused:
+        assert not strict_json._is_flat(body) or limit < 2 * strict_json.FLAT
+
+
+def test_a_copy_shares_nothing_that_can_be_changed():
+    value = {"a": [{"b": 1}, "c"], "d": {"e": [2]}, "f": Decimal(3)}
+    copy = copied(value)
+    copy["a"][0]["b"] = copy["d"]["e"][0] = 9
+    assert value == {"a": [{"b": 1}, "c"], "d": {"e": [2]}, "f": Decimal(3)}

@@ -27,16 +27,24 @@ CHALLENGE = {"WWW-Authenticate": 'Bearer realm="transqueue"'}
 _INTERNAL = ("traceback", "lease")  # of an error, and of a history entry
 
 
+class Answer(Response):
+    """A response whose headers are complete as they stand, so that nothing is left to look for in them."""
+
+    def get_wsgi_headers(self, environ: Any) -> Any:  # noqa: ARG002
+        return self.headers
+
+
 def protected(response: Response) -> Response:
     """The response with the headers that each answer has; what it says itself of them stands."""
-    for name, value in PROTECTION.items():
+    for name, value in PROTECTION.items() if not isinstance(response, Answer) else ():
         response.headers.setdefault(name, value)
     return response
 
 
 def answer(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON response."""
-    return Response(write_json(body), status, headers, content_type="application/json")
+    complete = [*PROTECTION.items(), *headers.items()] if headers else [*PROTECTION.items()]
+    return Answer(write_json(body), status, complete, content_type="application/json")
 
 
 def success(data: Any, **more: Any) -> Response:

@@ -26,6 +26,9 @@ def media_type(accepted: Collection[str]) -> str:
     Raises:
         SubmissionRefused: 415 `unsupported_media_type`.
     """
+    environ = request.environ
+    if environ.get("CONTENT_TYPE") in accepted and "HTTP_CONTENT_ENCODING" not in environ:
+        return str(environ["CONTENT_TYPE"])
     found, parameters = parse_options_header(request.environ.get("CONTENT_TYPE", ""))
     charset = parameters.pop("charset", "utf-8").lower()
     if found.lower() not in accepted or parameters or charset != "utf-8":

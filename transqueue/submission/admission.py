@@ -7,7 +7,6 @@ code, so whatever they raise is told as that plugin's trouble, and refuses this 
 from __future__ import annotations
 
 import difflib
-from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,7 +21,7 @@ from ..handlers import Handler
 from ..transaction import Idempotency, OnEnd, Stamp, Transaction, TransactionIds, free_lane, keyed_lane
 from .envelope import DELAY_LIMIT_SECONDS, Envelope, Options, invalid_data, read_envelope
 from .idempotency import body_hash
-from .strict_json import read_json, write_json
+from .strict_json import copied, read_json, write_json
 from .table import Table
 from .vetting import asked, read_options, unavailable
 
@@ -86,7 +85,7 @@ class Admission:
         if handler.schema is None:
             return
         try:
-            handler.schema.load(deepcopy(envelope.data))  # a schema may change what it is given
+            handler.schema.load(copied(envelope.data))  # a schema may change what it is given
         except ValidationError as error:
             raise invalid_data(error.messages, "" if envelope.classic else "data.") from None
         except (Exception, SystemExit) as error:
@@ -105,7 +104,7 @@ class Admission:
         if isinstance(handler.ordering_key, str):
             return _at_path(data, handler.ordering_key)
         try:
-            return handler.ordering_key(deepcopy(data)) if handler.ordering_key else None
+            return handler.ordering_key(copied(data)) if handler.ordering_key else None
         except (LookupError, TypeError, ValueError):  # the data has not what the function looks for
             return None
         except (Exception, SystemExit) as error:

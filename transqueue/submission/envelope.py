@@ -142,9 +142,25 @@ OWN_OPTIONS = frozenset(OptionsBody().fields)  # no plugin may have options unde
 
 
 def _classic(value: Any) -> Envelope:
-    if not isinstance(value, dict) or _CLASSIC.validate(value):
+    if not isinstance(value, dict) or not (_is_plainly_classic(value) or not _CLASSIC.validate(value)):
         raise classic_invalid()
     return Envelope(data=value)
+
+
+def _is_plainly_classic(value: dict[str, Any]) -> bool:
+    """Whether `ClassicBody` finds nothing wrong, at a tenth of its cost; what is not so plain is left to it."""
+    username, amount = value.get("username"), value.get("value")
+    if len(value) != 2 or type(username) is not str or not 1 <= len(username) <= USERNAME_LENGTH:
+        return False
+    if type(amount) is Decimal:
+        return int(amount.as_tuple().exponent) >= -VALUE_PLACES and -VALUE_LIMIT < amount < VALUE_LIMIT
+    return type(amount) is int and -VALUE_LIMIT < amount < VALUE_LIMIT
+
+
+def _is_plainly_typed(value: dict[str, Any]) -> bool:
+    """The same of `_Typed`: a type and data, and nothing else."""
+    type_, data = value.get("type"), value.get("data")
+    return len(value) == 2 and type(type_) is str and 1 <= len(type_) <= TYPE_LENGTH and type(data) is dict
 
 
 def _classic_item(value: Any) -> Envelope:
@@ -161,6 +177,8 @@ def _own_key(key: Any) -> str:
 
 
 def _typed(value: dict[str, Any], schema: Schema) -> Envelope:
+    if _is_plainly_typed(value):
+        return Envelope(type=value["type"], data=value["data"])
     try:
         loaded = schema.load(value)
     except ValidationError as error:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, DecimalException
+from functools import cache
 from typing import Any
 
 import simplejson
@@ -21,11 +22,14 @@ import simplejson
 from ..errors import SubmissionRefused
 
 INT64 = range(-(2**63), 2**63)
+FLAT = 4  # looks, each of which takes away one level or two: what is deeper is measured bracket by bracket
 DIGITS = 34  # of a Decimal128
 EXPONENTS = range(-6176, 6112)
 
 # A string without its end counts as one to the end of the text, so that each character is looked at once.
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -55,6 +59,13 @@ def read_json(body: bytes, limits: Limits = SINGLE) -> Any:
     return value
 
 
+def copied(value: Any) -> Any:
+    """A copy of a JSON value that shares nothing that can be changed."""
+    if isinstance(value, dict):
+        return {key: copied(item) if isinstance(item, dict | list) else item for key, item in value.items()}
+    return [copied(item) for item in value] if isinstance(value, list) else value
+
+
 def write_json(value: Any, *, sort_keys: bool = False, strict: bool = False) -> str:
     """`value` as compact JSON: Decimals as the numbers they are, times in ISO 8601 with Z.
 
@@ -64,15 +75,7 @@ def write_json(value: Any, *, sort_keys: bool = False, strict: bool = False) -> 
         ValueError: strict, and there is a NaN or an infinity.
         TypeError: strict, and there is something that is not JSON.
     """
-    return simplejson.dumps(  # type: ignore[no-any-return]
-        value,
-        use_decimal=True,
-        ignore_nan=not strict,
-        allow_nan=False,
-        separators=(",", ":"),
-        default=_time if strict else _written,
-        sort_keys=sort_keys,
-    )
+    return _encoder(sort_keys=sort_keys, strict=strict).encode(value)  # type: ignore[no-any-return]
 
 
 def has_type(body: bytes) -> bool:
@@ -90,11 +93,8 @@ def check_keys(value: Any, limit: int) -> None:
     Raises:
         SubmissionRefused: 400 `invalid_json`.
     """
-    count = 0
-    for found in _objects(value):
-        count += len(found)
-        if count > limit:
-            raise refused(f"it has more than {limit} keys")
+    if _keys(value) > limit:
+        raise refused(f"it has more than {limit} keys")
 
 
 def refused(reason: str) -> SubmissionRefused:
@@ -111,7 +111,33 @@ def _decoded(body: bytes) -> str:
         raise refused("it is not UTF-8") from None
 
 
+@cache
+def _encoder(*, sort_keys: bool, strict: bool) -> Any:
+    """Made once; it keeps nothing from one value to the next."""
+    return simplejson.JSONEncoder(
+        use_decimal=True,
+        ignore_nan=not strict,
+        allow_nan=False,
+        separators=(",", ":"),
+        default=_time if strict else _written,
+        sort_keys=sort_keys,
+    )
+
+
 def _check_depth(body: bytes, limit: int) -> None:
+    if body.count(b"[") + body.count(b"{") > limit and not _is_flat(body):
+        _measure_depth(body, limit)
+
+
+def _is_flat(body: bytes) -> bool:
+    """Whether brackets alone, strings left out, show that it is nested but a few levels; most bodies do."""
+    left = _STRING.sub(b"", body).translate(None, _NO_BRACKETS)
+    for _ in range(FLAT):
+        left = left.replace(b"{}", b"").replace(b"[]", b"")
+    return not left
+
+
+def _measure_depth(body: bytes, limit: int) -> None:
     depth = 0
     for token in _TOKEN.finditer(body):
         first = body[token.start()]
@@ -125,7 +151,7 @@ def _check_depth(body: bytes, limit: int) -> None:
 
 def _parsed(text: str) -> Any:
     try:
-        return simplejson.loads(text, use_decimal=True, object_pairs_hook=_object)
+        return _DECODER.decode(text)
     except SubmissionRefused:
         raise
     except DecimalException:
@@ -145,34 +171,35 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
+_DECODER = simplejson.JSONDecoder(parse_float=Decimal, object_pairs_hook=_object)
+
+
+def _keys(value: Any) -> int:
     if isinstance(value, dict):
-        yield value
-    if isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            if isinstance(item, dict | list):
-                yield from _objects(item)
+        return len(value) + sum([_keys(item) for item in value.values() if isinstance(item, dict | list)])
+    if isinstance(value, list):
+        return sum([_keys(item) for item in value if isinstance(item, dict | list)])
+    return 0
 
 
 def _check_value(value: Any) -> None:
-    if isinstance(value, str):
-        _check_text(value)
-    elif isinstance(value, Decimal):
-        _check_decimal(value)
-    elif isinstance(value, int):
-        _check_integer(value)
-    elif isinstance(value, dict):
-        _check_object(value)
-    elif isinstance(value, list):
-        for item in value:
-            _check_value(item)
+    check = _CHECKS.get(type(value))
+    if check:
+        check(value)
 
 
 def _check_object(value: Mapping[str, Any]) -> None:
     for key, item in value.items():
-        if not key or key.startswith("$") or "." in key:
+        if not key or key[0] == "$" or "." in key:
             raise refused("a key is empty, starts with '$' or contains '.'")
         _check_text(key)
+        check = _CHECKS.get(type(item))
+        if check:
+            check(item)
+
+
+def _check_array(value: list[Any]) -> None:
+    for item in value:
         _check_value(item)
 
 
@@ -194,6 +221,15 @@ def _check_decimal(value: Decimal) -> None:
         raise refused(f"a number has more than {DIGITS} digits")
     if exponent not in EXPONENTS or not math.isfinite(float(value)):
         raise refused("a number is out of range")
+
+
+_CHECKS: dict[type, Callable[[Any], None]] = {
+    str: _check_text,
+    Decimal: _check_decimal,
+    int: _check_integer,
+    dict: _check_object,
+    list: _check_array,
+}
 
 
 def _written(value: Any) -> str:
