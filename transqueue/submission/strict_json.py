@@ -125,7 +125,7 @@ def _encoder(*, sort_keys: bool, strict: bool) -> Any:
 
 
 def _check_depth(body: bytes, limit: int) -> None:
-    if body.count(b"[") + body.count(b"{") > limit and not _is_flat(body):
+    if body.count(b"[") + body.count(b"{") > limit and not (limit >= 2 * FLAT and _is_flat(body)):
         _measure_depth(body, limit)
 
 
