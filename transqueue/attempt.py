@@ -6,11 +6,9 @@ because it is stored and given back as JSON.
 
 from __future__ import annotations
 
-import copy
 import json
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,6 +22,7 @@ RESULT_LEVELS = 100  # MongoDB keeps 180, with those of the document around it
 MESSAGE_CHARACTERS = 2_000
 TRACEBACK_CHARACTERS = 8_000
 INT64 = range(-(2**63), 2**63)
+COMPLETED = Outcome(verb=Verb.COMPLETE)  # without a result: most are
 
 
 class ResultRefused(Exception):
@@ -36,8 +35,15 @@ def loaded(transaction: Transaction, handler: Handler) -> Transaction:
     Raises:
         marshmallow.ValidationError: the schema refuses the data (it changed since the transaction was accepted).
     """
-    data = handler.schema.load(transaction.data) if handler.schema else copy.deepcopy(transaction.data)
-    return replace(transaction, data=data)
+    data = handler.schema.load(transaction.data) if handler.schema else _copied(transaction.data)
+    return transaction.with_data(data)
+
+
+def _copied(value: Any) -> Any:
+    """A copy of a JSON value, whose numbers and texts never change."""
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
 def completed(value: Any, follow_ups: tuple[Transaction, ...] = ()) -> Outcome:
@@ -46,6 +52,8 @@ def completed(value: Any, follow_ups: tuple[Transaction, ...] = ()) -> Outcome:
     Raises:
         ResultRefused: it is not JSON, too big, or nested too deeply.
     """
+    if value is None and not follow_ups:
+        return COMPLETED
     return Outcome(verb=Verb.COMPLETE, result=None if value is None else _as_json(value), follow_ups=follow_ups)
 
 

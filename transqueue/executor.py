@@ -130,7 +130,7 @@ class Executor:
         ids = members[0].id if len(members) == 1 else [member.id for member in members]
         return Context(
             config=bound.config,
-            log=structlog.get_logger("transqueue.handler").bind(transaction=ids, type=members[0].type),
+            log=structlog.get_logger("transqueue.handler", transaction=ids, type=members[0].type),
             deadline=self._monotonic() + bound.handler.timeout_seconds,
             _db=effects.db if effects else None,
             _new=self._new,

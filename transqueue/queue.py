@@ -220,10 +220,14 @@ class TransactionQueue(Pausing):
     # Leases
 
     @abstractmethod
-    def lease(self, worker: str, type: str, *, limit: int, lanes: Sequence[int] | None = None) -> Sequence[Transaction]:
+    def lease(
+        self, worker: str, type: str, *, limit: int, lanes: Sequence[int] | None = None, by_age: bool = False
+    ) -> Sequence[Transaction]:
         """Up to `limit` due transactions of one type, without ordering key, for `worker`, running, under one new token.
 
-        Higher priority first, then the longer due. One that must run alone comes alone. `lanes` narrows the search.
+        Higher priority first, then the longer due; with `by_age` the longer due first, whatever the priority. One that
+        must run alone comes alone. `lanes` narrows the search. A queue may leave lanes for the next lease, and what
+        became due earlier than others that were leased before for a second.
 
         Raises:
             TrackLost: unknown what was leased; the worker must end its lease and start again.

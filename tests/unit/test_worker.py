@@ -62,9 +62,9 @@ class SpyQueue(MemoryQueue):
             raise self.error
         return super().due(types)
 
-    def lease(self, worker, type, *, limit, lanes=None):
+    def lease(self, worker, type, *, limit, lanes=None, by_age=False):
         self.asked.append(("lease", type, limit, lanes))
-        return super().lease(worker, type, limit=limit, lanes=lanes)
+        return super().lease(worker, type, limit=limit, lanes=lanes, by_age=by_age)
 
     def queued_types(self, prefix):
         self.asked.append(("queued", prefix))

@@ -77,7 +77,7 @@ class Connection:
         database: str,
         *,
         clock: ServerClock | None = None,
-        open_client: Callable[..., MongoClient[Document]] = MongoClient,
+        open_client: Callable[..., MongoClient[Document]] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         random: Callable[[], float] = random.random,
@@ -88,7 +88,7 @@ class Connection:
         self.ids = TransactionIds()  # of what ended transactions enqueue
         _refuse_weaker_writes(uri)
         try:
-            self.client: MongoClient[Document] = open_client(
+            self.client: MongoClient[Document] = (open_client or MongoClient)(
                 uri,
                 w="majority",
                 journal=True,

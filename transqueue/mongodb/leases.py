@@ -8,17 +8,16 @@ give up its own lease, and its supervisor puts everything back.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
-from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import PyMongoError
 
 from ..errors import TrackLost
 from ..transaction import FREE_LANES, KEYED_LANES, Lease, State, Transaction
+from .candidates import Candidates
 from .connection import Connection, answering
 from .documents import Document, decode
 
-DUE_ORDER = [("priority", DESCENDING), ("due_at", ASCENDING), ("_id", ASCENDING)]
 ALL_LANES = (*FREE_LANES, *KEYED_LANES)
 
 
@@ -28,12 +27,12 @@ class Leases:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._q, self._clock = connection.q, connection.clock
+        self._candidates = Candidates(connection)
 
     def due(self, types: Collection[str]) -> bool:
         """As `TransactionQueue.due` promises."""
         with answering("look for due transactions"):
-            query = self._due(list(types), ALL_LANES)
-            return self._q.find_one(query, {"_id": 1}, hint="due") is not None
+            return self._candidates.are_there(types, ALL_LANES)
 
     def queued_types(self, prefix: str) -> frozenset[str]:
         """As `TransactionQueue.queued_types` promises."""
@@ -41,10 +40,12 @@ class Leases:
         with answering("look for types"):
             return frozenset(self._q.distinct("type", query))
 
-    def lease(self, worker: str, type: str, limit: int, lanes: Sequence[int]) -> Sequence[Transaction]:
+    def lease(
+        self, worker: str, type: str, limit: int, lanes: Sequence[int], *, by_age: bool = False
+    ) -> Sequence[Transaction]:
         """As `TransactionQueue.lease` promises."""
         with answering("look for due transactions"):
-            ids = self._candidates(type, limit, lanes) if limit > 0 else []
+            ids = self._candidates.choose(type, limit, lanes, by_age=by_age) if limit > 0 else []
         if not ids:
             return []
         token = uuid.uuid4().hex
@@ -52,23 +53,6 @@ class Leases:
             return self._take(worker, ids, token)
         except PyMongoError as error:
             raise TrackLost(f"unknown whether {len(ids)} transactions were leased: {error}") from error
-
-    def _candidates(self, type: str, limit: int, lanes: Sequence[int]) -> list[str]:
-        rows = self._q.find(self._due([type], lanes), {"_id": 1, "alone": 1}, hint="due")
-        ids: list[str] = []
-        for row in rows.sort(DUE_ORDER).limit(limit):
-            if row.get("alone"):
-                return ids or [row["_id"]]
-            ids.append(row["_id"])
-        return ids
-
-    def _due(self, types: list[str], lanes: Iterable[int]) -> Document:
-        return {
-            "state": State.QUEUED,
-            "type": types[0] if len(types) == 1 else {"$in": types},
-            "lane": {"$in": list(lanes)},
-            "due_at": {"$lte": self._clock.now()},
-        }
 
     def _take(self, worker: str, ids: list[str], token: str) -> list[Transaction]:
         lease = {"token": token, "worker": worker, "at": self._clock.now()}
@@ -86,6 +70,8 @@ class Leases:
             ids = [transaction.id for transaction in transactions]
             back = {"$set": {"state": str(State.QUEUED)}, "$unset": {"lease": 1}}
             self._connection.insist(lambda: self._q.update_many(held(ids, lease_of(transactions[0]).token), back))
+            for type in {transaction.type for transaction in transactions}:
+                self._candidates.forget(type)
 
 
 def lease_of(transaction: Transaction) -> Lease:

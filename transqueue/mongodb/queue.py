@@ -156,9 +156,11 @@ class MongoQueue(TransactionQueue):
         """The workers that ended in the last day, the latest first: at most 200."""
         return self._workers.ended()
 
-    def lease(self, worker: str, type: str, *, limit: int, lanes: Sequence[int] | None = None) -> Sequence[Transaction]:
+    def lease(
+        self, worker: str, type: str, *, limit: int, lanes: Sequence[int] | None = None, by_age: bool = False
+    ) -> Sequence[Transaction]:
         among = lanes if lanes is not None else FREE_LANES
-        return self._measured.leased(self._leases.lease(worker, type, limit, among))
+        return self._measured.leased(self._leases.lease(worker, type, limit, among, by_age=by_age))
 
     def lease_in_order(
         self,

@@ -8,11 +8,11 @@ last write, never only a read: a snapshot read could be overtaken by a rescue an
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from bson.json_util import dumps
+import bson
 from pymongo import UpdateMany
 from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
@@ -28,6 +28,8 @@ from .documents import Document, encode, stored
 from .endings import enqueue_at_end
 from .leases import held, lease_of
 from .session import SessionEffects
+
+Likeness = tuple[object, ...]
 
 ENDS = {Verb.COMPLETE: State.DONE, Verb.REJECT: State.REJECTED, Verb.BURY: State.DEAD, Verb.RETRY: State.QUEUED}
 
@@ -61,7 +63,7 @@ class Settlements:
 
     def _write_groups(self, settlements: Sequence[Settlement], session: ClientSession | None) -> int:
         now = self._clock.now()
-        groups: dict[str, list[Settlement]] = defaultdict(list)
+        groups: dict[Likeness, list[Settlement]] = defaultdict(list)
         for one in settlements:
             groups[_likeness(one)].append(one)
         updates = [self._update(group, now) for group in groups.values()]
@@ -208,18 +210,19 @@ def _put(fields: Document, gone: Document, name: str, value: Any) -> None:
         fields[name] = value
 
 
-def _likeness(one: Settlement) -> str:
+def _likeness(one: Settlement) -> Likeness:
     """Equal for settlements that one update can write."""
-    outcome = one.outcome
-    facts: Mapping[str, Any] = {
-        "verb": str(outcome.verb),
-        "result": stored(outcome.result),
-        "error": outcome.error,
-        "due_at": outcome.due_at,
-        "charged": outcome.charged,
-        "deferred_since": outcome.deferred_since,
-        "attempt": one.transaction.attempt,
-        "after_dead": one.transaction.after_dead,
-        "type": one.transaction.type if outcome.verb is Verb.BURY else "",
-    }
-    return dumps(facts)
+    outcome, transaction = one.outcome, one.transaction
+    said = None
+    if outcome.result is not None or outcome.error:
+        said = bson.encode({"result": stored(outcome.result), "error": outcome.error})
+    return (
+        outcome.verb,
+        outcome.charged,
+        outcome.due_at,
+        outcome.deferred_since,
+        transaction.attempt,
+        transaction.after_dead,
+        transaction.type if outcome.verb is Verb.BURY else "",
+        said,
+    )

@@ -165,10 +165,12 @@ class MemoryQueue(MemoryPauses, TransactionQueue):
 
     # Leases
 
-    def lease(self, worker: str, type: str, *, limit: int, lanes: Sequence[int] | None = None) -> Sequence[Transaction]:
+    def lease(
+        self, worker: str, type: str, *, limit: int, lanes: Sequence[int] | None = None, by_age: bool = False
+    ) -> Sequence[Transaction]:
         with self._lock:
             among = FREE_LANES if lanes is None else lanes
-            group = self._transactions.next_group(type, self.clock.now(), limit=limit, lanes=among)
+            group = self._transactions.next_group(type, self.clock.now(), limit=limit, lanes=among, by_age=by_age)
             if not group:
                 return []
             lease = Lease(self._new_token(), worker, self.clock.now())

@@ -58,10 +58,12 @@ class MemoryTransactions:
             if one.state is State.QUEUED and one.type in types and one.due_at <= now:
                 yield one
 
-    def next_group(self, type: str, now: datetime, *, limit: int, lanes: Collection[int]) -> list[Transaction]:
+    def next_group(
+        self, type: str, now: datetime, *, limit: int, lanes: Collection[int], by_age: bool = False
+    ) -> list[Transaction]:
         """Those due first that may run together: all up to one that must run alone, or that one by itself."""
         due = [one for one in self.due({type}, now) if one.lane in lanes]
-        first = nsmallest(limit, due, key=_place)
+        first = nsmallest(limit, due, key=_age if by_age else _place)
         for index, transaction in enumerate(first):
             if transaction.alone:
                 return first[: max(index, 1)]
@@ -106,6 +108,10 @@ def _row(one: Transaction) -> Row:
 
 def _place(transaction: Transaction) -> tuple[Any, ...]:
     return -transaction.priority, transaction.due_at, transaction.id
+
+
+def _age(transaction: Transaction) -> tuple[Any, ...]:
+    return transaction.due_at, transaction.id
 
 
 def _matches(transaction: Transaction, wanted: Mapping[str, Any]) -> bool:

@@ -6,6 +6,7 @@ Types are taken in turn, so that none waits for another; what is leased is worke
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +23,8 @@ from .paused import PausedTypes
 
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, WAIT_GROWTH = 0.005, 0.1, 1.5
 UNAVAILABLE_WAIT_SECONDS = 0.5
-LOOK_AROUND = 8  # turns
+LOOK_AROUND = 8  # leases of one source
+IN_VAIN_SECONDS = 0.05  # how long a source that had nothing is passed over while others have
 FAMILY_SECONDS = 0.5  # how long the types found for a family are believed
 
 
@@ -71,7 +73,9 @@ class Worker:
         self._paused = PausedTypes(queue, monotonic)
         self._families = [type for type in bounds if type.endswith(".*")]
         self._found: tuple[float, list[str]] = (float("-inf"), [])
-        self._next = self._turns = first
+        self._next, self._leased = first, Counter[str]()
+        self._in_vain: dict[str, float] = {}
+        self._worked = False
 
     def run(self) -> None:
         """Take turns until told to stop."""
@@ -95,15 +99,23 @@ class Worker:
             TrackLost: it is not known what is held.
         """
         types = self._types()
-        if not types or not self._queue.due(types):
-            return False
+        if not self._worked:
+            self._in_vain.clear()
+        self._worked = bool(types) and (self._worked or self._queue.due(types)) and self._take_turn(types)
+        return self._worked
+
+    def _take_turn(self, types: Sequence[str]) -> bool:
         sources = self._sources(types)
         for step in range(len(sources)):
             at = (self._next + step) % len(sources)
-            if leased := sources[at].lease():
+            source = sources[at]
+            if self._in_vain.get(source.name, float("-inf")) > self._monotonic():
+                continue
+            if leased := source.lease():
                 self._next = at + 1
-                self._work_off(sources[at], leased)
+                self._work_off(source, leased)
                 return True
+            self._in_vain[source.name] = self._monotonic() + IN_VAIN_SECONDS
         return False
 
     def _work_off(self, source: Source, leased: Sequence[Transaction]) -> None:
@@ -113,7 +125,7 @@ class Worker:
         self._batches.work_off(self._bound, leased, stopping=stopping)
         if source.in_order:
             self._pace.learn(source.name, len(leased), self._monotonic() - began)
-        self._turns += 1
+        self._leased[source.name] += 1
 
     def _is_to_stop(self, types: Collection[str]) -> bool:
         """Whether what is leased and not started goes back: the worker ends, or an operator paused one of its types."""
@@ -133,19 +145,22 @@ class Worker:
     def _lease(self, type: str) -> Sequence[Transaction]:
         """From this worker's own lanes first, so that workers keep out of each other's way."""
         limit = self._pace.limit(type)
-        own = [] if self._looks_around() else self._queue.lease(self._id, type, limit=limit, lanes=self._lanes)
+        if self._looks_around(type):
+            return self._queue.lease(self._id, type, limit=limit, by_age=True)
+        own = self._queue.lease(self._id, type, limit=limit, lanes=self._lanes)
         return own or self._queue.lease(self._id, type, limit=limit)
 
     def _lease_in_order(self, plugin: str, types: Sequence[str]) -> Sequence[Transaction]:
         """As `_lease`, and each time from another lane on, so that no lane has to wait for the others."""
-        own = _turned([KEYED_LANES[lane] for lane in self._lanes], self._turns)
-        others = _turned([lane for lane in KEYED_LANES if lane not in own], self._turns)
-        lanes = [*others, *own] if self._looks_around() else [*own, *others]
-        return self._queue.lease_in_order(self._id, plugin, types, limit=self._pace.limit(f"{plugin}/"), lanes=lanes)
+        name = f"{plugin}/"
+        own = _turned([KEYED_LANES[lane] for lane in self._lanes], self._leased[name])
+        others = _turned([lane for lane in KEYED_LANES if lane not in own], self._leased[name])
+        lanes = [*others, *own] if self._looks_around(name) else [*own, *others]
+        return self._queue.lease_in_order(self._id, plugin, types, limit=self._pace.limit(name), lanes=lanes)
 
-    def _looks_around(self) -> bool:
-        """Now and then, so that the lanes of a worker that is busy for long do not wait for it."""
-        return self._turns % LOOK_AROUND == LOOK_AROUND - 1
+    def _looks_around(self, name: str) -> bool:
+        """Now and then, at all lanes and by age: none waits for ever for a busy worker, or behind higher priorities."""
+        return self._leased[name] % LOOK_AROUND == LOOK_AROUND - 1
 
     def _types(self) -> list[str]:
         exact = [type for type in self._bounds if not type.endswith(".*")]
