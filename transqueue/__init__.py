@@ -6,11 +6,12 @@ This is all that a plugin imports, with `transqueue.testing`.
 from .draft import Draft
 from .events import Event
 from .handlers import Context, Handler, handler
-from .hookspecs import Check, hookimpl
+from .hookspecs import API_VERSION, Check, hookimpl
 from .outcome import Reject, RetryLater
 from .transaction import Transaction
 
 __all__ = [
+    "API_VERSION",
     "Check",
     "Context",
     "Draft",

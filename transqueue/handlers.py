@@ -39,6 +39,7 @@ class Handler:
         after_dead: what a dead transaction does to the later ones of its key.
         batch: called with a group of transactions instead of one.
         plugin, distribution, version: who claims it; the loader fills these in.
+        fingerprint: a short mark of what the schema takes, from the loader too.
     """
 
     type: str
@@ -54,6 +55,7 @@ class Handler:
     plugin: str = ""
     distribution: str = ""
     version: str = ""
+    fingerprint: str = ""
 
     @property
     def summary(self) -> str:

@@ -8,7 +8,8 @@ All but `transqueue_run` are called one plugin at a time, so an exception in one
 `config` is always the plugin's own section of `config.yaml`, checked and with its defaults filled in; a hook may leave
 out arguments that it does not need. An argument with a default value is never passed (pluggy's rule). A marked function
 whose name or arguments are not below makes the plugin broken; `@hookimpl(optionalhook=True)` marks one that older
-versions of TransQueue do not know.
+versions of TransQueue do not know. A module may say which version of this page it was made for, as
+`transqueue_api = "1.0"`: made for a newer one than there is, it is broken, with that reason, before it is imported.
 
 The roles: `api` answers requests, `worker` processes transactions, `client` is a Python application with a
 `transqueue.client.Client`. Each is a process of its own that loads the plugins for itself; the supervisor loads none.
@@ -31,6 +32,7 @@ from .transaction import Transaction
 
 PROJECT = "transqueue"
 GROUP = "transqueue.plugins"
+API_VERSION = (1, 0)  # of this page: the second number grows with each addition, the first with what breaks plugins
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)

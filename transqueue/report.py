@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,3 +49,22 @@ def resident_bytes(pid: int | None) -> int:
     except (OSError, ValueError, IndexError):
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessReport:
+    """How each plugin is in one process, as that process tells while it lives.
+
+    Attributes:
+        role: `api` or `worker`.
+        slot: tells apart the processes of one role on a host; the next process in the same place follows this one.
+        plugins: what is to be told of each plugin, by its name: at least its `state`.
+        at: when it was last told, by the server's clock; none before it is.
+    """
+
+    role: str
+    host: str
+    slot: int
+    pid: int
+    plugins: Mapping[str, Mapping[str, Any]]
+    at: datetime | None = None

@@ -61,10 +61,11 @@ class Idempotency:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """The plugin, and its version, that claimed the type when the transaction was accepted."""
+    """The plugin, its version, and the mark of the schema that the data passed when the transaction was accepted."""
 
     name: str
     version: str
+    schema: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from datetime import datetime
@@ -134,6 +135,49 @@ def test_a_plugin_that_cannot_even_be_loaded_is_named_and_parks_and_the_others_g
     assert told
     assert reason in told[0]["reason"]
     assert "plugins: {stuck: {enabled: false}}" in told[0]["cure"]
+
+
+def test_the_door_the_workers_and_the_commands_tell_the_same_of_a_plugin_that_crashes_on_import(site: Any) -> None:
+    site.plugin("good", GOOD)
+    site.plugin("stuck", STUCK["crashes"][0])
+    site.configure(plugins={"stuck": {"enabled": True, "handlers": {"stuck": {"max_attempts": 2}}}})
+    site.up()
+    status, answer, headers = site.ask("POST", "/api/data/", {"type": "stuck", "data": {}})
+    assert (status, answer["code"], headers["Retry-After"]) == (503, "handler_unavailable", "30")
+    status, answer, _ = site.ask("POST", "/api/data/", {"type": "goood", "data": {}})
+    assert (status, answer["code"]) == (400, "unknown_type")
+    assert "Did you mean 'good'?" in answer["message"]
+    _, accepted, _ = site.ask("POST", "/api/data/", {"type": "good", "data": {}})
+    site.until([accepted["data"]["transaction_id"]], "done")
+    site.wait_until(lambda: len(site.ask("GET", "/api/plugins")[1]["data"]["processes"]) == 2, message="both tell")
+    told = site.ask("GET", "/api/plugins")[1]["data"]
+    here = {one["name"]: (one["state"], one["phase"]) for one in told["plugins"]}
+    assert (here["good"], here["stuck"]) == (("ok", ""), ("broken", "import"))
+    assert [one["role"] for one in told["processes"]] == ["api", "worker"]
+    for process in told["processes"]:
+        assert {name: one["state"] for name, one in process["plugins"].items()} == {"good": "ok", "stuck": "broken"}
+        assert "(exit code -11)" in process["plugins"]["stuck"]["reason"]
+    command = site.start("plugins", "--json")
+    assert command.ends() == 1
+    listed = json.loads(command.out)
+    stuck = next(one for one in listed["plugins"] if one["name"] == "stuck")
+    assert (stuck["state"], stuck["distribution"], stuck["version"]) == ("broken", "acme-stuck", "1.0")
+    assert "plugins: {stuck: {enabled: false}}" in stuck["cure"]
+    assert [one["role"] for one in listed["processes"]] == ["api", "worker"]
+
+
+def test_a_plugin_is_left_out_for_once_by_the_line_or_the_environment(site: Any) -> None:
+    site.plugin("good", GOOD)
+    site.plugin("stuck", STUCK["crashes"][0])
+    for command in (site.start("plugins", "--without", "stuck"), site.start("plugins", TRANSQUEUE_WITHOUT="stuck")):
+        assert command.ends() == 0, command.log
+        assert "disabled" in command.out
+    show = site.start("plugins", "show", "stuck")
+    assert show.ends() == 1
+    assert "(exit code -11)" in show.log
+    show = site.start("plugins", "show", "good", "--json")
+    assert show.ends() == 0
+    assert json.loads(show.out)["types"] == ["good", "report.*"]
 
 
 def test_when_strict_a_broken_plugin_refuses_the_start(site: Any) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 
 from transqueue import errors
-from transqueue.cli import take_config
-from transqueue.cli.setup import COULD_NOT_ASK, NO, WRONG, api_url, explained
+from transqueue.cli import take_common
+from transqueue.cli.setup import COULD_NOT_ASK, NO, WRONG, Setup, api_url, explained
 from transqueue.config import ApiConfig, Config
+from transqueue.plugins.enabled import enabled
 
 
 @pytest.mark.parametrize(
@@ -24,12 +27,39 @@ from transqueue.config import ApiConfig, Config
     ],
 )
 def test_config_is_taken_out_wherever_it_stands(line: list[str], file: str | None, rest: list[str]) -> None:
-    assert take_config(line) == (file, rest)
+    found = take_common(line)
+    assert (found.config_file, found.rest, found.without) == (file, rest, [])
 
 
-def test_config_without_a_file_is_wrong_usage() -> None:
-    with pytest.raises(click.UsageError):
-        take_config(["ls", "--config"])
+@pytest.mark.parametrize(
+    ("line", "without", "rest"),
+    [
+        (["--without", "a", "up"], ["a"], ["up"]),
+        (["up", "--without", "a", "--without=b"], ["a", "b"], ["up"]),
+        (["ls", "--", "--without", "a"], [], ["ls", "--", "--without", "a"]),
+    ],
+)
+def test_without_is_taken_out_wherever_it_stands(line: list[str], without: list[str], rest: list[str]) -> None:
+    found = take_common(line)
+    assert (found.without, found.rest, found.config_file) == (without, rest, None)
+
+
+def test_plugins_are_left_out_by_the_line_and_by_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("plugins: {a: {}, b: {}}\ntransaction_module: nightly\n")
+    file.chmod(0o600)
+    config = Setup(str(file), ["b", "transaction_module"]).config
+    assert enabled(config) == ["a"]
+    with pytest.raises(click.UsageError, match=r"--without bb: .* names no such plugin; did you mean 'b'\?"):
+        _ = Setup(str(file), ["bb"]).config
+
+
+def test_an_option_without_its_value_is_wrong_usage() -> None:
+    for option in ("--config", "--without"):
+        with pytest.raises(click.UsageError, match=f"{option} needs"):
+            take_common(["ls", option])
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,14 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
-from transqueue import Check, Event, hookspecs
+from transqueue import Event, hookspecs
 from transqueue.clock import HostClock
 from transqueue.config import Config, PluginConfig
 from transqueue.errors import SubmissionRefused
 from transqueue.events import Events
 from transqueue.executor import Bound, Executor
 from transqueue.outcome import Verb
-from transqueue.plugins import load_plugins, plugin_cli
+from transqueue.plugins import Health, examined, load_plugins, plugin_cli
 from transqueue.plugins.hooks import new_hooks
 from transqueue.submission import Admission, read_envelope
 from transqueue.transaction import Transaction, TransactionIds
@@ -402,12 +402,12 @@ def test_shutdown_comes_once_after_a_startup(loaded):
     assert module.closed == ["worker"]
 
 
-def test_health_checks_are_named_and_say_the_cure(loaded):
-    table, _ = loaded("transqueue_health_checks")
-    (check,) = table.health_checks("shown")
-    assert isinstance(check, Check)
-    assert (check.name, check.cure, check.run()) == ("disk", "Make room.", None)
-    assert table.health_checks("claims") == []
+def test_health_checks_are_run_and_what_is_wrong_is_told_with_the_cure(loaded, site):
+    loaded("transqueue_health_checks")
+    config = Config(plugins={"shown": PluginConfig()})
+    assert examined("shown", config) == [Health("disk")]
+    site.install("full", example("transqueue_health_checks").replace("if shutil", "if True or shutil"))
+    assert examined("full", Config()) == [Health("disk", "OSError: the disk is full", "Make room.")]
 
 
 def test_cli_is_a_group_of_commands(loaded):

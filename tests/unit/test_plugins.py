@@ -4,15 +4,17 @@ import os
 import subprocess
 import sys
 import textwrap
+import types
 import uuid
 
 import click
 import pytest
 
+from transqueue import hookspecs
 from transqueue.config import Config, PluginConfig, read_config
 from transqueue.errors import ClaimConflict, ConfigInvalid, PluginBroken
 from transqueue.events import Events
-from transqueue.plugins import installed, judge_plugins, load_one, load_plugins, plugin_cli
+from transqueue.plugins import described, installed, judge_plugins, load_one, load_plugins, plugin_cli
 from transqueue.plugins.hooks import new_hooks
 
 GREET = """
@@ -188,6 +190,60 @@ BROKEN = [
         """,
         "handlers",
         "ValueError: handler 'a b': a type is letters",
+    ),
+    (
+        "an example that fails its own schema",
+        """
+        from marshmallow import Schema, fields
+        from transqueue import handler
+
+        class Greeting(Schema):
+            name = fields.String(required=True, metadata={"example": 7})
+
+        @handler("greet", schema=Greeting)
+        def greet(transaction, context): pass
+        """,
+        "handlers",
+        "ValueError: the example of 'greet' does not pass its own schema: name: ['Not a valid string.']",
+    ),
+    (
+        "an example that its schema as a whole refuses",
+        """
+        from marshmallow import Schema, ValidationError, fields, validates_schema
+        from transqueue import handler
+
+        class Move(Schema):
+            source = fields.String(required=True, metadata={"example": "ann"})
+            target = fields.String(required=True, metadata={"example": "ann"})
+
+            @validates_schema
+            def apart(self, data, **_):
+                if data["source"] == data["target"]:
+                    raise ValidationError("Must differ.", "target")
+
+        @handler("move", schema=Move)
+        def move(transaction, context): pass
+        """,
+        "handlers",
+        "ValueError: the example of 'move' does not pass its own schema: target: ['Must differ.']",
+    ),
+    (
+        "one made for a newer contract",
+        "from transqueue import something_new\ntransqueue_api = '1.9'",
+        "version",
+        "it is made for version 1.9 of the plugin contract, and this is 1.0",
+    ),
+    (
+        "one made for an older contract",
+        "transqueue_api = '0.9'",
+        "version",
+        "it is made for version 0.9 of the plugin contract, and this is 1.0",
+    ),
+    (
+        "a version that is none",
+        "transqueue_api = 1",
+        "version",
+        "transqueue_api must be a version such as \"1.0\", not '1'",
     ),
     (
         "a wrong option of a mark",
@@ -668,3 +724,152 @@ def test_the_plugins_of_this_repository_load_from_their_entry_points(load):
 def test_the_ledgers_commands_are_found_by_its_name():
     group = plugin_cli(Config(plugins={"ledger": PluginConfig()}), "ledger")
     assert sorted(group.commands) == ["balance", "verify"]
+
+
+# Versions and deprecations
+
+
+def test_one_made_for_this_contract_works_and_its_version_and_schema_are_stamped(site, load):
+    code = (
+        "    transqueue_api = '1.0'\n"
+        + GREET
+        + """
+    from marshmallow import Schema, fields, validate
+
+    class Sized(Schema):
+        size = fields.Integer(validate=validate.Range(LOWEST))
+
+    @handler("sized", schema=Sized)
+    def sized(transaction, context): pass
+"""
+    )
+    site.install("p", code.replace("LOWEST", "1"), version="2.3")
+    site.install("q", code.replace("LOWEST", "2").replace('"greet"', '"g2"').replace('"sized"', '"s2"'))
+    site.install("r", code.replace("LOWEST", "1").replace('"greet"', '"g3"').replace('"sized"', '"s3"'))
+    types = load({name: PluginConfig() for name in "pqr"}).types()
+    assert (types["greet"].version, types["greet"].fingerprint) == ("2.3", "")
+    marks = [types[type].fingerprint for type in ("sized", "s2", "s3")]
+    assert len(marks[0]) == 8
+    assert marks[0] == marks[2] != marks[1]
+
+
+def test_what_a_plugin_uses_of_the_contract_that_will_go_is_told(site, load, heard, monkeypatch):
+    page = types.ModuleType("page")
+    going = DeprecationWarning("role will go with version 2.0: use process")
+
+    @hookspecs.hookspec(warn_on_impl_args={"role": going})
+    def transqueue_startup(role, config):
+        """A hook whose argument will go."""
+
+    page.__dict__.update(vars(hookspecs) | {"transqueue_startup": transqueue_startup})
+    monkeypatch.setattr("transqueue.plugins.hooks.new_hooks", lambda: new_hooks(page))
+    site.install("old", "from transqueue import hookimpl\n@hookimpl\ndef transqueue_startup(role): pass")
+    site.install("new", "from transqueue import hookimpl\n@hookimpl\ndef transqueue_startup(config): pass")
+    table = load({"old": PluginConfig(), "new": PluginConfig()})
+    assert [(state(table, name).state, len(state(table, name).warnings)) for name in ("old", "new")] == [
+        ("ok", 1),
+        ("ok", 0),
+    ]
+    assert "role will go with version 2.0" in state(table, "old").warnings[0]
+    assert [(one.name, one.facts["plugin"]) for one in heard] == [("plugin.deprecated", "old")]
+
+
+# Secrets, and a plugin's settings for people
+
+SECRET = """
+    from marshmallow import Schema, ValidationError, fields
+    from transqueue import handler, hookimpl
+
+    def strict(value):
+        raise ValidationError(f"bad key {value}")
+
+    class Gateway(Schema):
+        url = fields.URL(load_default="https://pay.example", metadata={"description": "Where it is."})
+        token = fields.String(required=True, load_only=True)
+
+    class Config(Schema):
+        key = fields.String(load_default="", load_only=True VALIDATE)
+        gateway = fields.Nested(Gateway)
+        retries = fields.Integer(load_default=3, strict=True)
+
+    @hookimpl
+    def transqueue_config_schema():
+        return Config
+
+    @handler("pay", max_attempts=3)
+    def pay(transaction, context): pass
+
+    @hookimpl
+    def transqueue_startup(role, config):
+        raise OSError(f"401 for {config['gateway']['token']}")
+"""
+SETTINGS = """
+    plugins:
+      p:
+        config:
+          key: hunter22
+          gateway: {token: s3cret-token}
+        handlers:
+          pay: {max_attempts: 5}
+"""
+
+
+def test_every_setting_of_a_plugin_is_described_and_secrets_are_masked(site, tmp_path):
+    site.install("p", SECRET.replace("VALIDATE", ""), version="1.2")
+    found = described("p", written(tmp_path, SETTINGS))
+    assert (found.name, found.version, found.enabled, found.types, found.broken) == ("p", "1.2", True, ["pay"], "")
+    rows = {one.path: (one.value, one.source, one.default, one.secret, one.help) for one in found.settings}
+    assert rows["config.key"] == ("***", "config.yaml:5:12", "", True, "")
+    assert rows["config.gateway.url"] == (
+        "https://pay.example",
+        "default",
+        "https://pay.example",
+        False,
+        "Where it is.",
+    )
+    assert rows["config.gateway.token"] == ("***", "config.yaml:6:24", None, True, "")
+    assert rows["config.retries"] == (3, "default", 3, False, "")
+    assert rows["handlers.pay.max_attempts"][:2] == (5, "config.yaml:8:27")
+    assert rows["handlers.pay.timeout_seconds"][:2] == (60.0, "the plugin")
+    assert "hunter22" not in repr(found)
+    assert "s3cret-token" not in repr(found)
+
+
+def test_a_plugin_with_a_wrong_section_is_described_all_the_same(site, tmp_path):
+    site.install("p", SECRET.replace("VALIDATE", ""))
+    found = described("p", written(tmp_path, "plugins: {p: {config: {retries: many}}}"))
+    assert "config.retries: Not a valid integer" in found.broken
+    assert [one.value for one in found.settings if one.path == "config.retries"] == ["many"]
+    assert not described("p", Config()).enabled
+
+
+def test_a_secret_is_masked_in_whatever_is_told_of_its_plugin(site, load, heard, tmp_path):
+    site.install("p", SECRET.replace("VALIDATE", ", validate=strict"))
+    table = load(written(tmp_path, SETTINGS).plugins)
+    assert "bad key ***" in state(table, "p").reason
+    site.install("q", SECRET.replace("VALIDATE", "").replace('"pay"', '"q"'))
+    table = load({"q": PluginConfig(config={"gateway": {"token": "s3cret-token"}})})
+    table.startup("worker")
+    assert state(table, "q").reason == "OSError: 401 for ***"
+    assert "hunter22" not in repr(heard)
+    assert "s3cret" not in repr([one.facts for one in heard])
+
+
+def test_an_unknown_option_deep_in_a_section_is_told_with_its_place_and_the_nearest_name(site, tmp_path):
+    site.install("p", SECRET.replace("VALIDATE", ""))
+    config = written(tmp_path, "plugins:\n  p:\n    config:\n      gateway: {tokn: x, token: y}\n")
+    problems = [str(problem) for problem in judge_plugins(config)]
+    assert problems == ["4:23: plugins.p.config.gateway.tokn: unknown option; did you mean 'token'?"]
+
+
+# Left out for once
+
+
+def test_what_is_routed_to_a_plugin_that_is_left_out_waits_and_goes_to_nobody_else(site, load):
+    site.install("a", GREET)
+    site.install("b", GREET)
+    config = Config(plugins={"a": PluginConfig(), "b": PluginConfig()}, routes={"greet": "b"})
+    table = load_plugins(config.without(["b"]), events=Events())
+    assert state(table, "b").state == "disabled"
+    assert table.resolve("greet") is None
+    assert "left out" in table.parked("greet")

@@ -16,7 +16,7 @@ from ..events import Events
 from ..queue import TransactionQueue
 from ..submission import Admission
 from .answers import answer, protected, refusal
-from .catalog import Catalog, PluginTable
+from .catalog import Catalog, PluginTable, Reports
 from .docs import Docs
 from .doorkeeper import Doorkeeper
 from .gate import ALIVE
@@ -42,11 +42,12 @@ def create_app(
     events: Events,
     guard: Guard | None = None,
     overload: Overload | None = None,
+    reports: Reports = tuple,
 ) -> Flask:
     """The WSGI application of one process, with everything that its requests share.
 
     Without a guard everybody may do everything, and without `overload` the queue is never too deep: for tests and tools
-    that serve nobody else.
+    that serve nobody else. `reports` gives what the processes that live tell of their plugins.
     """
     app = Flask("transqueue", static_folder=None, template_folder="api/templates")
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
@@ -57,7 +58,7 @@ def create_app(
     overload = overload or Overload(queue.measures, clock, config.api.max_queued)
     _route_submissions(app, Submissions(admission, Intake(queue), overload))
     _route_transactions(app, Transactions(queue, table, waiters))
-    _route_catalog(app, Catalog(table, queue, events), Pauses(queue, table))
+    _route_catalog(app, Catalog(table, queue, reports, events), Pauses(queue, table))
     _route_health(app, Health(queue, table, config.default_type))
     _route(app, "GET", "/metrics", Metrics(queue, table.states).show)
     _route_documentation(app, OpenApi(table, config.default_type, events))

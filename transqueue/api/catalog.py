@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -14,11 +14,14 @@ from ..handlers import Handler
 from ..pause import Pause
 from ..plugins import PluginState
 from ..queue import TransactionQueue
+from ..report import ProcessReport
 from ..submission import Table
 from .answers import success
 from .pauses import shown_pause
 from .schemas import ANY_OBJECT, described, example, json_schema
 from .submissions import SINGLE_BYTES
+
+Reports = Callable[[], Sequence[ProcessReport]]
 
 
 class PluginTable(Table, Protocol):
@@ -32,8 +35,8 @@ class PluginTable(Table, Protocol):
 class Catalog:
     """What submitters and admins read about types and plugins."""
 
-    def __init__(self, table: PluginTable, queue: TransactionQueue, events: Events) -> None:
-        self._table, self._queue, self._events = table, queue, events
+    def __init__(self, table: PluginTable, queue: TransactionQueue, reports: Reports, events: Events) -> None:
+        self._table, self._queue, self._reports, self._events = table, queue, reports, events
 
     def types(self) -> Response:
         """Every claimed type."""
@@ -51,8 +54,9 @@ class Catalog:
         return success(self._described(handler, type, self._queue.paused()))
 
     def plugins(self) -> Response:
-        """Every plugin that is enabled or installed, how it is, and why it is not working."""
-        return success({"plugins": [asdict(state) for state in self._table.states()]})
+        """Every plugin that is enabled or installed, how it is here and in each other process, and why."""
+        processes = [asdict(report) for report in self._reports()]
+        return success({"plugins": [asdict(state) for state in self._table.states()], "processes": processes})
 
     def _described(self, handler: Handler, type: str, paused: Mapping[str, Pause]) -> dict[str, Any]:
         found = described(handler, self._events, lambda schema: (json_schema(schema), example(schema)))

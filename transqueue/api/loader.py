@@ -12,7 +12,7 @@ from ..config import Config
 from ..events import Events
 from ..measures import FLUSH_SECONDS
 from ..mongodb import connect
-from ..plugins import load_plugins
+from ..plugins import Reporting, load_plugins
 from ..ticker import Ticker
 from .app import create_app
 from .overload import Overload
@@ -32,6 +32,7 @@ def load_app(config: Config, uri: str, *, log_json: bool) -> Flask:
     table.startup("api")
     queue.catalog.remember({state.name: state.types for state in table.states() if state.state == "ok"})
     atexit.register(table.shutdown, "api")
+    atexit.register(Reporting(table, queue.catalog, "api", config.api.port, events).close)
     measures = queue.measures
     overload = Overload(measures, queue.clock, config.api.max_queued)
     turns = (measures.flush, measures.refresh_depths, overload.look)
@@ -39,5 +40,12 @@ def load_app(config: Config, uri: str, *, log_json: bool) -> Flask:
     atexit.register(ticker.close)
     guard = Guard(Keyring(queue.api_keys, queue.clock), Strangers(events, queue.audit), loopback=config.api.loopback)
     return create_app(
-        queue=queue, table=table, config=config, clock=queue.clock, events=events, guard=guard, overload=overload
+        queue=queue,
+        table=table,
+        config=config,
+        clock=queue.clock,
+        events=events,
+        guard=guard,
+        overload=overload,
+        reports=queue.catalog.reports,
     )

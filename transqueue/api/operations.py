@@ -210,8 +210,8 @@ _CATALOG = (
         method="get",
         path="/api/plugins",
         group=LOOK,
-        summary="Every plugin, how it is, and why it is not working.",
-        success={JSON: succeeded(shape({"plugins": listed(ref("Plugin"))}))},
+        summary="Every plugin, how it is here and in each process that runs, and why it is not working.",
+        success={JSON: succeeded(shape({"plugins": listed(ref("Plugin")), "processes": listed(ref("Process"))}))},
     ),
     Operation(
         method="get",

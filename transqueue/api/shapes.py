@@ -144,6 +144,18 @@ _PLUGIN = shape(
         "distribution": TEXT,
         "version": TEXT,
         "types": TEXTS,
+        "hooks": TEXTS,
+        "warnings": TEXTS,
+    }
+)
+_PROCESS = shape(
+    {
+        "role": {"type": "string", "enum": ["api", "worker"]},
+        "host": TEXT,
+        "slot": COUNT,
+        "pid": COUNT,
+        "plugins": {"type": "object", "additionalProperties": {"type": "object"}},
+        "at": TIME,
     }
 )
 _WORKER = shape(
@@ -181,6 +193,7 @@ SHAPES: Mapping[str, Shape] = {
     "PausedType": _PAUSED,
     "Pauses": {"type": "object", "additionalProperties": _PAUSE},
     "Plugin": _PLUGIN,
+    "Process": _PROCESS,
     "Transaction": _TRANSACTION,
     "Type": _TYPE,
     "Worker": _WORKER,

@@ -6,14 +6,18 @@ configuration; 3 could not ask.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 
 import click
 
 from .. import __version__
 from .setup import Setup, explained
+
+WITHOUT = "TRANSQUEUE_WITHOUT"  # names of plugins to leave out, separated by commas
 
 COMMANDS = {
     "api": "serve",
@@ -53,7 +57,8 @@ class Commands(click.Group):
 def root() -> None:
     """Transactions over HTTP, kept in MongoDB, processed by plugins, their effects exactly once.
 
-    Every command takes --config FILE (else TRANSQUEUE_CONFIG, else ./config.yaml).
+    Every command takes --config FILE (else TRANSQUEUE_CONFIG, else ./config.yaml), and --without PLUGIN to leave a
+    plugin out for once (else TRANSQUEUE_WITHOUT, names with commas between).
     """
 
 
@@ -61,24 +66,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command line and exit with its code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     with explained():
-        config_file, rest = take_config(given)
-        root.main(rest, prog_name="transqueue", obj=Setup(config_file))
+        line = take_common(given)
+        without = [*os.environ.get(WITHOUT, "").split(","), *line.without]
+        root.main(line.rest, prog_name="transqueue", obj=Setup(line.config_file, [name for name in without if name]))
 
 
-def take_config(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
-    """Take `--config FILE` out of a command line, wherever it stands before a `--`."""
-    file: str | None = None
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A command line, and what every command takes apart from it."""
+
+    rest: list[str]
+    config_file: str | None
+    without: list[str]
+
+
+def take_common(arguments: Sequence[str]) -> Line:
+    """Take `--config FILE` and each `--without PLUGIN` out of a command line, wherever they stand before a `--`."""
+    found: dict[str, list[str]] = {"--config": [], "--without": []}
     rest: list[str] = []
     waiting = iter(arguments)
     for argument in waiting:
+        name, equals, value = argument.partition("=")
         if argument == "--":
-            return file, [*rest, argument, *waiting]
-        if argument == "--config":
-            file = next(waiting, None)
-            if file is None:
-                raise click.UsageError("--config needs a file.")
-        elif argument.startswith("--config="):
-            file = argument.partition("=")[2]
+            rest += [argument, *waiting]
+        elif argument in found:
+            found[argument].append(_value(argument, next(waiting, None)))
+        elif equals and name in found:
+            found[name].append(value)
         else:
             rest.append(argument)
-    return file, rest
+    return Line(rest, found["--config"][-1] if found["--config"] else None, found["--without"])
+
+
+def _value(option: str, value: str | None) -> str:
+    if value is None:
+        raise click.UsageError(f"{option} needs a {'file' if option == '--config' else 'plugin'}.")
+    return value

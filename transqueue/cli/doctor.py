@@ -13,15 +13,16 @@ from collections.abc import Collection, Iterator, Sequence
 import click
 
 from ..config import Config
-from ..errors import ConfigInvalid, TransQueueError
-from ..plugins import PluginState
+from ..errors import ConfigInvalid, PluginBroken, TransQueueError
+from ..plugins import PluginState, examined
 from .deployment import check_deployment
 from .finding import Finding, Verdict, ok, warning, wrong
 from .machine import check_machine, check_python
-from .probe import Probe
+from .probe import Probe, look_apart
 from .screen import plain
 from .setup import NO, Setup
 
+HEALTH_HOOK = "transqueue_health_checks"
 COLOURS = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.WRONG: "red"}
 
 
@@ -61,6 +62,7 @@ def _checks(setup: Setup) -> Iterator[Finding]:
             yield wrong("plugins", str(error), "Until then nothing starts.")
             states = None
     yield from [] if states is None else check_plugins(config, states)
+    yield from [] if states is None else check_health(probe.config, states)
     yield from check_deployment(setup, None if states is None else _types(states))
 
 
@@ -75,6 +77,19 @@ def check_plugins(config: Config, states: Sequence[PluginState]) -> Iterator[Fin
     if well and config.default_type not in _types(states):
         cure = "Enable a plugin that processes it, or name another default_type in config.yaml."
         yield wrong("default_type", f"no enabled plugin processes {config.default_type!r}, the default type", cure)
+
+
+def check_health(config: Config, states: Sequence[PluginState]) -> Iterator[Finding]:
+    """What the plugins themselves want looked at, each plugin in a process that it may end."""
+    for state in states:
+        if state.state != "ok" or HEALTH_HOOK not in state.hooks:
+            continue
+        try:
+            for one in look_apart(state.name, examined, state.name, config):
+                name = f"{state.name}: {one.check}"
+                yield wrong(name, one.trouble, one.cure) if one.trouble else ok(name, "well")
+        except PluginBroken as error:
+            yield wrong(f"{state.name}: health", f"{error.phase}: {error.reason}", f"{error.cure}.")
 
 
 def _types(states: Sequence[PluginState]) -> Collection[str]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 
 import click
 
+from ..errors import TransQueueError
 from ..plugins import PluginState
+from ..report import ProcessReport
+from ..submission import write_json
+from .plugin_show import show
 from .probe import Probe
 from .screen import plain, print_table
 from .setup import NO, Setup
@@ -25,6 +28,9 @@ def plugins(ctx: click.Context, *, as_json: bool) -> None:
         _list(ctx.ensure_object(Setup), as_json=as_json)
 
 
+plugins.add_command(show)
+
+
 @plugins.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 @click.pass_obj
@@ -36,17 +42,44 @@ def list_(setup: Setup, *, as_json: bool) -> None:
 def _list(setup: Setup, *, as_json: bool) -> None:
     with Probe(setup.config) as probe:
         states = probe.states()
+    reports, trouble = _reports(setup)
     if as_json:
-        click.echo(json.dumps({"plugins": [dataclasses.asdict(state) for state in states]}))
+        processes = None if reports is None else [dataclasses.asdict(report) for report in reports]
+        click.echo(write_json({"plugins": [dataclasses.asdict(state) for state in states], "processes": processes}))
     else:
         _print(states)
+        _print_processes(states, reports, trouble)
     if any(state.state in ("broken", "missing") for state in states):
         raise SystemExit(NO)
+
+
+def _reports(setup: Setup) -> tuple[Sequence[ProcessReport] | None, str]:
+    """What the processes that run tell of their plugins; none, and why, when that cannot be asked."""
+    try:
+        return setup.queue.catalog.reports(), ""
+    except TransQueueError as error:
+        return None, str(error)
+
+
+def _print_processes(states: Sequence[PluginState], reports: Sequence[ProcessReport] | None, trouble: str) -> None:
+    """Which processes do not agree with what was found here."""
+    if reports is None:
+        click.echo(plain(f"The processes that run were not asked: {trouble}"), err=True)
+        return
+    here = {state.name: state.state for state in states}
+    for report in reports:
+        for name, told in report.plugins.items():
+            if told["state"] != here.get(name):
+                where = f"{report.role} process {report.pid} on {report.host}"
+                why = f": {told['phase']}: {told['reason']}. {told['cure']}" if told["reason"] else ""
+                click.echo(plain(f"{name}: {told['state']} in the {where}{why}"), err=True)
 
 
 def _print(states: Sequence[PluginState]) -> None:
     print_table(("plugin", "state", "distribution", "types"), map(_row, states), COLOURS)
     for state in states:
+        for warning in state.warnings:
+            click.echo(plain(f"{state.name}: {warning}"), err=True)
         if state.reason:
             click.echo(plain(f"{state.name}: {state.phase}: {state.reason}. {state.cure}"), err=True)
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection as Link
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from ..config import Config
 from ..errors import PluginBroken, TransQueueError
@@ -20,10 +20,13 @@ from ..events import Events
 from ..lifeline import die_with_parent
 from ..plugins import PluginState, load_one, load_plugins, transaction_module
 from ..plugins.enabled import enabled
+from ..plugins.isolation import switch_off
 from ..signals import interrupts_held
 
 LIMIT = "TRANSQUEUE_PROBE_SECONDS"  # how long loading one plugin may take
 LIMIT_SECONDS = 30.0
+
+Found = TypeVar("Found")
 
 _spawn = multiprocessing.get_context("spawn")
 
@@ -128,3 +131,42 @@ def _look(config: Config, link: Link, parent: int) -> None:
         link.send(list(load_plugins(config, events=Events()).states()))
     except TransQueueError as error:
         link.send(error)
+
+
+def look_apart(plugin: str, look: Callable[..., Found], *arguments: Any) -> Found:
+    """What `look(*arguments)` returns or raises in a throw-away process, where it may import one plugin.
+
+    Raises:
+        PluginBroken: that process hung, or did not survive.
+    """
+    link, theirs = _spawn.Pipe(duplex=False)
+    process = _spawn.Process(target=_look_apart, args=(look, arguments, theirs, os.getpid()), name="probe")
+    with interrupts_held():
+        process.start()
+    theirs.close()
+    limit = _limit_seconds()
+    try:
+        told = link.recv() if link.poll(limit) else _broken(plugin, f"loading it takes longer than {limit:g} s")
+    except EOFError:
+        process.join(limit)
+        told = _broken(plugin, f"loading it ends the process that does so (exit code {process.exitcode})")
+    finally:
+        process.kill()
+        process.join()
+        link.close()
+    if isinstance(told, BaseException):
+        raise told
+    found: Found = told
+    return found
+
+
+def _look_apart(look: Callable[..., Any], arguments: tuple[Any, ...], link: Link, parent: int) -> None:
+    die_with_parent(parent)
+    try:
+        link.send(look(*arguments))
+    except TransQueueError as error:
+        link.send(error)
+
+
+def _broken(plugin: str, reason: str) -> PluginBroken:
+    return PluginBroken(plugin, "import", reason, f"Correct it, or switch it off: {switch_off(plugin)}")

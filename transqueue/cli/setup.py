@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import click
 
-from ..config import Config, find_config, read_config
+from ..config import Config, did_you_mean, find_config, read_config
 from ..errors import (
     AddressTaken,
     ClaimConflict,
@@ -61,8 +61,8 @@ def by_me() -> str:
 class Setup:
     """One command's configuration and database, read and connected when first asked for."""
 
-    def __init__(self, config_file: str | None) -> None:
-        self.config_file = config_file
+    def __init__(self, config_file: str | None, without: Sequence[str] = ()) -> None:
+        self.config_file, self.without = config_file, tuple(without)
 
     @property
     def path(self) -> Path:
@@ -76,7 +76,13 @@ class Setup:
         Raises:
             ConfigInvalid: with every mistake.
         """
-        return read_config(self.path, os.environ)
+        config = read_config(self.path, os.environ)
+        known = [*config.plugins, *(["transaction_module"] if config.transaction_module else [])]
+        unknown = [name for name in self.without if name not in known]
+        if unknown:
+            hint = did_you_mean(unknown[0], known)
+            raise click.UsageError(f"--without {unknown[0]}: {self.path} names no such plugin{hint}")
+        return config.without(self.without)
 
     @cached_property
     def uri(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,7 @@ class Config:
         file: the file it came from, absolute; none when there is none.
         root: the folder of the file, where relative paths and `transaction_module` start from; absolute when read.
         data_dir: absolute when read.
+        left_out: plugins that are switched off for this run, whatever the file says; what is routed to them waits.
         unusable: plugins that may not be imported at all, with why: a look in another process did not survive them.
         secrets: what must not be shown, wherever it may turn up.
         positions: where each key stands in the file; no part of what makes two configurations equal.
@@ -100,6 +101,7 @@ class Config:
     plugins: Mapping[str, PluginConfig] = field(default_factory=FrozenDict)
     routes: Mapping[str, str] = field(default_factory=FrozenDict)
     transaction_module: str = ""
+    left_out: tuple[str, ...] = ()
     unusable: Mapping[str, str] = field(default_factory=FrozenDict)
     secrets: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
     positions: Positions = field(default_factory=Positions, repr=False, compare=False)
@@ -120,3 +122,13 @@ class Config:
         """
         dotted = path if isinstance(path, str) else ".".join(str(part) for part in path)
         return self.positions.problem(dotted, message)
+
+    def place(self, path: str) -> str:
+        """Where a value stands, as `file:line:column`."""
+        found = self.positions.problem(path, "")
+        return f"{self.file.name if self.file else 'config.yaml'}:{found.line}:{found.column}"
+
+    def without(self, names: Sequence[str]) -> Config:
+        """The same with some plugins, or `transaction_module`, switched off."""
+        off = {name: replace(plugin, enabled=False) for name, plugin in self.plugins.items() if name in names}
+        return replace(self, plugins={**self.plugins, **off}, left_out=(*self.left_out, *names))

@@ -90,7 +90,7 @@ def decode(document: Mapping[str, Any]) -> Transaction:
 
 
 def _stamp(stamp: Stamp) -> Document:
-    return {"name": stamp.name, "version": stamp.version}
+    return {"name": stamp.name, "version": stamp.version} | ({"schema": stamp.schema} if stamp.schema else {})
 
 
 def _on_end(one: OnEnd) -> Document:

@@ -9,7 +9,9 @@ from typing import Any
 
 from ..handlers import Handler, marks
 from ..hookspecs import hookimpl
+from .examples import refuse_wrong_examples
 from .find import Found
+from .fingerprint import fingerprint
 
 PHASE = "handlers"
 
@@ -27,7 +29,7 @@ class MarkedHandlers:
 
 def marked_handlers(module: ModuleType, found: Found, available: Mapping[str, Found]) -> tuple[Handler, ...]:
     """The marks of the objects that the plugin's own package defines, as far as it is imported."""
-    others = [_module(other) for name, other in available.items() if name != found.name]
+    others = [other.module for name, other in available.items() if name != found.name]
     package = _package(module, others)
     nested = [other for other in others if _is_below(other, package) and other != module.__name__]
     marked: dict[int, Handler] = {}
@@ -49,8 +51,12 @@ def claimed(found: Found, returned: Iterable[Any], marked: Iterable[Handler]) ->
     for handler in _handlers(returned):
         if handler.type in handlers:
             raise ValueError(f"it claims {handler.type!r} twice")
+        refuse_wrong_examples(handler.schema, repr(handler.type))
         handlers[handler.type] = handler.overridden(
-            plugin=found.name, distribution=found.distribution, version=found.version
+            plugin=found.name,
+            distribution=found.distribution,
+            version=found.version,
+            fingerprint=fingerprint(handler.schema),
         )
     _refuse_left_out(handlers, marked)
     return handlers
@@ -99,10 +105,6 @@ def _is_own(value: Any, package: str, nested: Iterable[str]) -> bool:
     except Exception:  # an object may answer for attributes as it likes
         return False
     return _is_below(defined_in, package) and not any(_is_below(defined_in, other) for other in nested)
-
-
-def _module(found: Found) -> str:
-    return found.value.partition(":")[0].partition("[")[0].strip()
 
 
 def _is_below(module: str, package: str) -> bool:

@@ -20,7 +20,7 @@ def enabled(config: Config) -> Sequence[str]:
     names = [name for name, plugin in config.plugins.items() if plugin.enabled]
     if config.transaction_module and transaction_module.NAME not in names:
         names.append(transaction_module.NAME)
-    return names
+    return [name for name in names if name not in config.left_out]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,6 +34,11 @@ class Found:
     rivals: tuple[Found, ...] = ()
 
     @property
+    def module(self) -> str:
+        """The name of the module."""
+        return self.value.partition(":")[0].partition("[")[0].strip()
+
+    @property
     def source(self) -> str:
         """The distribution with its version."""
         return f"{self.distribution} {self.version}"

@@ -7,7 +7,9 @@ implementation stops those of the others.
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Collection, Iterator
+from types import ModuleType
 from typing import Any
 
 import pluggy
@@ -22,15 +24,15 @@ WRAPPED = "transqueue_run"  # the one hook that goes around the others' implemen
 CURE = "Every hook, with its arguments, is in transqueue/hookspecs.py"
 
 
-def new_hooks() -> pluggy.PluginManager:
-    """An empty set of plugins that knows every hook."""
+def new_hooks(page: ModuleType | type = hookspecs) -> pluggy.PluginManager:
+    """An empty set of plugins that knows every hook of a page."""
     hooks = pluggy.PluginManager(hookspecs.PROJECT)
-    hooks.add_hookspecs(hookspecs)
+    hooks.add_hookspecs(page)
     return hooks
 
 
-def register(hooks: pluggy.PluginManager, name: str, part: object) -> None:
-    """Add what one plugin implements.
+def register(hooks: pluggy.PluginManager, name: str, part: object) -> tuple[str, ...]:
+    """Add what one plugin implements; what pluggy warns of: hooks and arguments of it that will go.
 
     Raises:
         PluginBroken: a hook of it is misspelt or takes a wrong argument; nothing of it was added.
@@ -39,7 +41,10 @@ def register(hooks: pluggy.PluginManager, name: str, part: object) -> None:
         mistakes = list(_mistakes(hooks, part))
         if mistakes:
             raise PluginBroken(name, PHASE, "; ".join(mistakes), CURE)
-        hooks.register(part, name)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            hooks.register(part, name)
+        return tuple(str(one.message) for one in caught)
 
 
 def implements(hooks: pluggy.PluginManager, part: object, hook: str) -> bool:

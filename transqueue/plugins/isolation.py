@@ -6,23 +6,27 @@ It survives every exception, `SystemExit` included. It does not survive a hang, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from ..errors import PluginBroken
+from .secrets import masked
 
 REASON_LENGTH = 500
 
 
 @contextmanager
-def isolated(plugin: str, phase: str, cure: str) -> Iterator[None]:
-    """Run a plugin's code: what it raises, but for KeyboardInterrupt, comes out as `PluginBroken` with the cause."""
+def isolated(plugin: str, phase: str, cure: str, secrets: Sequence[str] = ()) -> Iterator[None]:
+    """Run a plugin's code: what it raises, but for KeyboardInterrupt, comes out as `PluginBroken` with the cause.
+
+    `secrets` are masked in the reason.
+    """
     try:
         yield
     except (KeyboardInterrupt, PluginBroken):
         raise
     except BaseException as error:
-        raise PluginBroken(plugin, phase, told(error), cure) from error
+        raise PluginBroken(plugin, phase, masked(told(error), secrets), cure) from error
 
 
 def told(error: BaseException) -> str:

@@ -21,15 +21,21 @@ from ..handlers import Handler
 from ..hookspecs import GROUP
 from ..submission import OWN_OPTIONS
 from . import claims, find, hooks, overrides, section
+from .api_version import refuse_other_api
+from .examples import refuse_wrong_examples
 from .find import Found
 from .isolation import isolated, switch_off
+from .secrets import secrets_in
 
 OPTIONS_HOOK = "transqueue_options_schema"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
-    """A plugin that passed: its checked configuration, its handlers by the type that each claims, its own options."""
+    """A plugin that passed: its checked configuration, its handlers by the type that each claims, its own options.
+
+    `secrets` are texts of its configuration that are never shown; `warnings` say what it uses that will go.
+    """
 
     found: Found
     config: Mapping[str, Any]
@@ -37,6 +43,8 @@ class Plugin:
     options: Schema | None = None
     parts: tuple[object, ...]
     hooks: pluggy.PluginManager
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    warnings: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -45,6 +53,10 @@ class Plugin:
     def implements(self, hook: str) -> bool:
         """Whether it has an implementation of a hook."""
         return any(hooks.implements(self.hooks, part, hook) for part in self.parts)
+
+    def implemented(self) -> list[str]:
+        """The hooks that its module implements."""
+        return sorted(caller.name for caller in self.hooks.get_hookcallers(self.parts[0]) or ())
 
     def call(self, hook: str, **arguments: Any) -> list[Any]:
         """This plugin's answers to a hook; what it raises is raised."""
@@ -77,7 +89,7 @@ def load_one(
     with ExitStack() as undo:
         plugin = open_one(name, config, manager=manager, available=available)
         undo.callback(plugin.drop)
-        with isolated(name, claims.PHASE, _report(plugin.found)):
+        with isolated(name, claims.PHASE, _report(plugin.found), plugin.secrets):
             marked = claims.marked_handlers(_module(plugin), plugin.found, available)
             plugin = _answering(plugin, marked)
             undo.callback(plugin.drop)
@@ -99,16 +111,32 @@ def open_one(
     Raises:
         PluginBroken: as `load_one`.
     """
-    found = find.find(name, find.installed() if available is None else available)
-    manager = manager or hooks.new_hooks()
-    module = _imported(found)
-    hooks.register(manager, name, module)
-    plugin = Plugin(found=found, config={}, parts=(module,), hooks=manager)
+    plugin = _opened(name, manager or hooks.new_hooks(), available)
     try:
-        return replace(plugin, config=_config(config, plugin))
+        schema = _schema(plugin)
+        config_of = section.checked_section(config, name, schema)
+        secrets = secrets_in(schema, section.section(config, name).config) if schema else ()
+        return replace(plugin, config=config_of, secrets=secrets)
     except BaseException:
         plugin.drop()
         raise
+
+
+def open_schema(name: str) -> Schema | None:
+    """The schema of one plugin's section, whatever is in the section.
+
+    Raises:
+        PluginBroken: it cannot be imported, or what it answers with is no schema.
+    """
+    return _schema(_opened(name, hooks.new_hooks(), None))
+
+
+def _opened(name: str, manager: pluggy.PluginManager, available: Mapping[str, Found] | None) -> Plugin:
+    found = find.find(name, find.installed() if available is None else available)
+    refuse_other_api(found)
+    module = _imported(found)
+    warned = hooks.register(manager, name, module)
+    return Plugin(found=found, config={}, parts=(module,), hooks=manager, warnings=warned)
 
 
 def _imported(found: Found) -> ModuleType:
@@ -120,10 +148,10 @@ def _imported(found: Found) -> ModuleType:
         return module
 
 
-def _config(config: Config, plugin: Plugin) -> Mapping[str, Any]:
+def _schema(plugin: Plugin) -> Schema | None:
     with isolated(plugin.name, section.PHASE, _report(plugin.found)):
-        schemas = plugin.call("transqueue_config_schema")
-    return section.checked_section(config, plugin.name, schemas)
+        schemas = plugin.call(section.HOOK)
+        return section.schema_of(schemas[0], section.HOOK) if schemas else None
 
 
 def _module(plugin: Plugin) -> ModuleType:
@@ -155,11 +183,13 @@ def _overridden(name: str, config: Config, handlers: Mapping[str, Handler]) -> M
 
 
 def _options(plugin: Plugin) -> Schema | None:
-    with isolated(plugin.name, "options", _report(plugin.found)):
+    with isolated(plugin.name, "options", _report(plugin.found), plugin.secrets):
         found = plugin.call(OPTIONS_HOOK, config=plugin.config)
         if found and plugin.name in OWN_OPTIONS:
             raise ValueError(f"options.{plugin.name} is TransQueue's own: give the entry point another name")
-        return section.schema_of(found[0], OPTIONS_HOOK) if found else None
+        schema = section.schema_of(found[0], OPTIONS_HOOK) if found else None
+        refuse_wrong_examples(schema, f"options.{plugin.name}")
+        return schema
 
 
 def _report(found: Found) -> str:

@@ -117,6 +117,8 @@ class _Settling:
         handler = next((handlers[wider] for wider in _matching(claim) if wider in handlers), None)
         if name in self.broken:
             self.parked[claim] = Parked(name, str(self.broken[name]))
+        elif name in self.config.left_out:
+            self.parked[claim] = Parked(name, f"plugin {name!r} is left out (--without)")
         elif handler is not None:
             self.handlers[claim] = handler.overridden(type=claim)
         else:

@@ -10,13 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from marshmallow import RAISE, Schema, ValidationError
+from marshmallow import RAISE, Schema, ValidationError, fields
 
 from ..config import Config, PluginConfig, did_you_mean
 from ..errors import PluginBroken
 from .isolation import isolated
+from .secrets import masked, secrets_in
 
 PHASE = "config"
+HOOK = "transqueue_config_schema"
 CURE = "Correct it in config.yaml"
 
 Mistake = tuple[str, str]  # the dotted path in config.yaml, and what is wrong there
@@ -27,24 +29,24 @@ def section(config: Config, plugin: str) -> PluginConfig:
     return config.plugins.get(plugin, PluginConfig())
 
 
-def checked_section(config: Config, plugin: str, schemas: Sequence[Any]) -> Mapping[str, Any]:
-    """The plugin's options as its schema loads them. `schemas` is what the hook answered: one schema, or none.
+def checked_section(config: Config, plugin: str, schema: Schema | None) -> Mapping[str, Any]:
+    """The plugin's options as its schema loads them; without a schema it has none.
 
     Raises:
-        PluginBroken: the options do not pass, or the schema is not one.
+        PluginBroken: the options do not pass, or the schema fails.
     """
     given = _plain(section(config, plugin).config)
     path = f"plugins.{plugin}.config"
-    if not schemas:
+    if schema is None:
         refuse(config, plugin, [(f"{path}.{option}", "the plugin has no options") for option in given])
         return MappingProxyType({})
-    with isolated(plugin, PHASE, f"Correct it in config.yaml, or report it to the author of plugin {plugin!r}"):
-        schema = schema_of(schemas[0], "transqueue_config_schema")
+    secrets = secrets_in(schema, given)
+    with isolated(plugin, PHASE, f"Correct it in config.yaml, or report it to the author of {plugin!r}", secrets):
         try:
-            return _frozen(schema.load(given, unknown=RAISE))
+            return _frozen(schema.load(_plain(given), unknown=RAISE))
         except ValidationError as error:
-            names = [field.data_key or name for name, field in schema.load_fields.items()]
-            refuse(config, plugin, list(_mistakes(path, error.messages, given, names)))
+            wrong = _mistakes(path, error.messages, given, schema)
+            refuse(config, plugin, [(place, masked(message, secrets)) for place, message in wrong])
             raise
 
 
@@ -68,19 +70,33 @@ def schema_of(given: Any, hook: str) -> Schema:
     return made
 
 
-def _mistakes(path: str, messages: Any, given: Any, names: Sequence[str]) -> Iterator[Mistake]:
-    if isinstance(messages, Mapping):
-        for key, inner in messages.items():
-            below = path if key == "_schema" else f"{path}.{key}"
-            if isinstance(given, Mapping) and key in given and key not in names and names:
-                yield below, f"unknown option{did_you_mean(str(key), names)}"
-            else:
-                yield from _mistakes(below, inner, None, ())
-    elif isinstance(messages, list):
-        for message in messages:
-            yield from _mistakes(path, message, None, ())
-    else:
-        yield path, str(messages)
+def _mistakes(path: str, messages: Any, given: Any, schema: Schema | None) -> Iterator[Mistake]:
+    """Every message with its place; an unknown key, however deep, with the nearest right name."""
+    if not isinstance(messages, Mapping):
+        for message in messages if isinstance(messages, list) else [messages]:
+            yield path, str(message)
+        return
+    known = {field.data_key or name: field for name, field in schema.load_fields.items()} if schema else {}
+    for key, inner in messages.items():
+        below = path if key == "_schema" else f"{path}.{key}"
+        if known and isinstance(given, Mapping) and key in given and key not in known:
+            yield below, f"unknown option{did_you_mean(str(key), known)}"
+        else:
+            yield from _mistakes(below, inner, _inner(given, key), _nested(known.get(key), schema, key))
+
+
+def _inner(given: Any, key: Any) -> Any:
+    if isinstance(given, Mapping):
+        return given.get(key)
+    return given[key] if isinstance(given, list) and isinstance(key, int) and key < len(given) else None
+
+
+def _nested(field: Any, schema: Schema | None, key: Any) -> Schema | None:
+    """The schema that messages below a key are of; that of a list's items stays."""
+    if isinstance(field, fields.Nested):
+        found: Schema = field.schema
+        return found
+    return schema if isinstance(key, int) else None
 
 
 def _plain(value: Any) -> Any:

@@ -16,7 +16,7 @@ from ..config import Config
 from ..errors import PluginBroken
 from ..events import Events
 from ..handlers import Handler
-from ..hookspecs import Check, Role
+from ..hookspecs import Role
 from ..submission import Vetter
 from . import routes, transaction_module
 from .enabled import Loaded, enabled, load_enabled
@@ -39,6 +39,8 @@ class PluginState:
     Attributes:
         phase, reason, cure: for `broken` and `missing`: during what, why, and what to do; else empty.
         types: what it claims, or is known to claim.
+        hooks: what it implements, when it works.
+        warnings: what it uses of the plugin contract that will go.
     """
 
     name: str
@@ -49,6 +51,8 @@ class PluginState:
     distribution: str = ""
     version: str = ""
     types: Sequence[str] = ()
+    hooks: Sequence[str] = ()
+    warnings: Sequence[str] = ()
 
 
 def load_plugins(
@@ -74,6 +78,9 @@ def load_plugins(
         _tell(events, error)
         if os.environ.get(STRICT) == "1":
             raise error
+    for plugin in loaded.plugins:
+        for warning in plugin.warnings:
+            events.emit("plugin.deprecated", plugin=plugin.name, version=plugin.found.version, message=warning)
     known = known_types or {}
     claims = routes.settle(config, loaded.plugins, loaded.broken, known)
     return HandlerTable(config, loaded, claims, events=events, known_types=known)
@@ -122,11 +129,6 @@ class HandlerTable:
         """What calls a handler inside the wrappers that plugins put around attempts."""
         return self._running.wrapped(handler, call)
 
-    def health_checks(self, plugin: str) -> list[Check]:
-        """What a working plugin wants looked at. What its hook raises is raised."""
-        found = self._plugins[plugin].call("transqueue_health_checks", config=self._plugins[plugin].config)
-        return [check for checks in found for check in checks]
-
     def config_of(self, plugin: str) -> Mapping[str, Any]:
         """A working plugin's own section, checked, with its defaults.
 
@@ -146,7 +148,7 @@ class HandlerTable:
         for plugin in list(self._plugins.values()):
             cure = f"Correct what it needs, or switch it off: {switch_off(plugin.name)}"
             try:
-                with isolated(plugin.name, "startup", cure):
+                with isolated(plugin.name, "startup", cure, plugin.secrets):
                     plugin.call("transqueue_startup", role=role, config=plugin.config)
                 self._started.append(plugin)
                 self._observe(plugin)
@@ -160,7 +162,7 @@ class HandlerTable:
             if observer := self._observers.pop(plugin.name, None):
                 observer.close(OBSERVER_SECONDS)
             try:
-                with isolated(plugin.name, "shutdown", "Report it to the plugin's author"):
+                with isolated(plugin.name, "shutdown", "Report it to the plugin's author", plugin.secrets):
                     plugin.call("transqueue_shutdown", role=role, config=plugin.config)
             except PluginBroken as error:
                 _tell(self._events, error)
@@ -185,7 +187,11 @@ class HandlerTable:
         found = self._available.get(name)
         source = {"distribution": found.distribution, "version": found.version} if found else {}
         if name in self._plugins:
-            return PluginState(name=name, state="ok", types=sorted(self._plugins[name].handlers), **source)
+            plugin = self._plugins[name]
+            types, warned = sorted(plugin.handlers), list(plugin.warnings)
+            return PluginState(
+                name=name, state="ok", types=types, hooks=plugin.implemented(), warnings=warned, **source
+            )
         error = self._broken[name]
         known = routes.claims_of_broken(self._config, [name], self._known)[name]
         missing = found is None and name != transaction_module.NAME

@@ -69,7 +69,7 @@ class Admission:
             max_attempts=handler.max_attempts,
             ordering_key=self._ordering_key(handler, sent),
             after_dead=handler.after_dead,
-            plugin=Stamp(handler.plugin, handler.version),
+            plugin=Stamp(handler.plugin, handler.version, handler.fingerprint),
         )
 
     def _handler(self, type: str, *, classic: bool) -> Handler:
@@ -132,7 +132,7 @@ class Admission:
             lane=free_lane(id) if ordering_key is None else keyed_lane(handler.plugin, ordering_key),
             submitter=submitter,
             idempotency=_idempotency(envelope, key),
-            plugin=Stamp(handler.plugin, handler.version),
+            plugin=Stamp(handler.plugin, handler.version, handler.fingerprint),
         )
 
 

@@ -26,7 +26,7 @@ from ..lifeline import LeaseAlarm, boot_time, die_with_parent
 from ..marker import Marker
 from ..measures import FLUSH_SECONDS
 from ..mongodb import connect
-from ..plugins import HandlerTable, load_plugins
+from ..plugins import HandlerTable, Reporting, load_plugins
 from ..queue import WorkerRecord
 from ..signals import StopFlag
 from ..submission import Admission, read_envelope, read_json, write_json
@@ -72,6 +72,7 @@ def work(assignment: Assignment) -> None:
         events.emit("worker.boot_failed", message=str(error))
         sys.exit(EXIT_BOOT_FAILED)
     ticker = Ticker("measures", FLUSH_SECONDS, queue.measures.flush, events=events).start()
+    reporting = Reporting(table, queue.catalog, "worker", assignment.slot, events)
     try:
         worker.run()
     except TrackLost as error:
@@ -79,6 +80,7 @@ def work(assignment: Assignment) -> None:
         assignment.marker.idle()  # it is the database's doing, so nothing is charged for it
         sys.exit(EXIT_TRACK_LOST)
     table.shutdown("worker")
+    reporting.close()
     ticker.close()
     queue.close()
 
