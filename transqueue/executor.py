@@ -36,6 +36,15 @@ class Bound:
     config: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Company:
+    """The transactions in flight beside whatever else is run: their ids, and the nearest deadline with its limit."""
+
+    ids: tuple[str, ...] = ()
+    deadline: float = float("inf")
+    timeout_seconds: float = 0.0
+
+
 class SessionEnded(Exception):
     """The database ended this attempt's session, because of an error of PyMongo that the handler caught."""
 
@@ -56,6 +65,7 @@ class Executor:
     ) -> None:
         self._clock, self._marker, self._new, self._ran = clock, marker, new_transaction, ran
         self._monotonic, self._boot_time, self._random = monotonic, boot_time, random
+        self._company = Company()
 
     def attempt(self, bound: Bound, transaction: Transaction, effects: Effects | None = None) -> Settlement:
         """Run the handler once.
@@ -64,6 +74,14 @@ class Executor:
             Exception: the database asks to run the whole session again (`Effects.is_conflict`).
         """
         self.mark([transaction], bound.handler.timeout_seconds)
+        return self.run(bound, transaction, effects)
+
+    def run(self, bound: Bound, transaction: Transaction, effects: Effects | None = None) -> Settlement:
+        """As `attempt`, for one that is marked already; safe in any thread.
+
+        Raises:
+            Exception: as `attempt`.
+        """
         context = self._context(bound, [transaction], effects)
         try:
             value = self._timed(transaction.type, bound, loaded(transaction, bound.handler), context)
@@ -101,15 +119,27 @@ class Executor:
 
     def mark(self, members: Sequence[Transaction], seconds: float = float("inf")) -> None:
         """Whoever dies from now on dies of this transaction, or of a group that must be told apart."""
-        deadline = self._boot_time() + seconds
-        if len(members) == 1:
-            self._marker.running(members[0].id, deadline=deadline, timeout_seconds=seconds)
-        else:
-            self._marker.group(deadline=deadline, timeout_seconds=seconds)
+        self._mark(tuple(member.id for member in members), self._boot_time() + seconds, seconds)
 
     def unmark(self) -> None:
-        """Nothing is running."""
-        self._marker.idle()
+        """Nothing is running, but for what is in flight."""
+        self._mark((), float("inf"), 0.0)
+
+    def accompany(self, company: Company) -> None:
+        """These, and no others, are in flight from now on, whatever else is run."""
+        self._company = company
+        self.unmark()
+
+    def _mark(self, ids: tuple[str, ...], deadline: float, seconds: float) -> None:
+        ids += self._company.ids
+        if self._company.deadline < deadline:
+            deadline, seconds = self._company.deadline, self._company.timeout_seconds
+        if not ids:
+            self._marker.idle()
+        elif len(ids) == 1:
+            self._marker.running(ids[0], deadline=deadline, timeout_seconds=seconds)
+        else:
+            self._marker.group(deadline=deadline, timeout_seconds=seconds)
 
     def _timed(self, type: str, bound: Bound, given: Any, context: Context) -> Any:
         began = time.perf_counter()

@@ -67,6 +67,11 @@ class Handler:
         """Whether it claims every type below a prefix."""
         return self.type.endswith(".*")
 
+    @property
+    def is_async(self) -> bool:
+        """Whether it is `async def`, so that many attempts are in flight at once."""
+        return any(map(inspect.iscoroutinefunction, (self.target, getattr(self.target, "__call__", None))))  # noqa: B004
+
     def callable(self, config: Any) -> Callable[..., Any]:
         """What is called for each attempt: the function itself, or one object of the class, made now."""
         return cast("Any", self.target)(config) if inspect.isclass(self.target) else self.target
@@ -95,6 +100,9 @@ def handler(
     batch: bool = False,
 ) -> Callable[[Target], Target]:
     """Mark a function or class as the handler of a transaction type. It may be marked for several types.
+
+    An `async def` function, or a class whose `__call__` is one, is for work that waits on the network: hundreds of its
+    attempts are in flight in one worker, each cancelled at its own time limit. It is neither transactional nor batch.
 
     Raises:
         ValueError: an option is out of its range, or the type is not well formed.
@@ -145,6 +153,10 @@ def _rules(candidate: Handler) -> list[tuple[bool, str]]:
         (1 <= candidate.max_attempts <= 1000, "max_attempts must be from 1 to 1000"),
         (0 < first <= longest <= 86_400, "backoff_seconds must be (first, longest), 0 < first <= longest <= 86400"),
         (0 < candidate.timeout_seconds <= 86_400, "timeout_seconds must be more than 0 and at most 86400"),
+        (
+            not (candidate.is_async and (candidate.transactional or candidate.batch)),
+            "an async handler can be neither transactional nor batch: those run one at a time; declare it with def",
+        ),
         (candidate.after_dead in ("block", "skip"), "after_dead must be 'block' or 'skip'"),
     ]
 

@@ -162,7 +162,8 @@ def transqueue_run(transaction: Transaction | Sequence[Transaction], handler: Ha
 
     `yield` runs the handler, and gives what it returned or raises what it raised; the wrapper returns or raises what
     shall count instead. For a `batch=True` handler `transaction` is the list of the group, and the wrapper goes around
-    the group once. The attempt's time limit includes the wrapper.
+    the group once. Around an `async def` handler it runs in a thread of that attempt's own, whose context variables are
+    the handler's too, and many do at once. The attempt's time limit includes the wrapper, but for async handlers.
 
     Roles: worker.
     Order: pluggy's: the plugin named last is outermost; `tryfirst` and `trylast` change that.

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from ..clock import Clock
+from ..event_loop import EventLoop
 from ..events import Events
 from ..executor import Bound, Executor, NewTransaction
 from ..handlers import Handler
@@ -18,7 +19,8 @@ from ..outcome import Outcome
 from ..plugins import HandlerTable
 from ..queue import Casualty, TransactionQueue, WorkerRecord
 from ..transaction import LANES, Transaction
-from ..worker.batch import Batches
+from ..worker.batch import Batches, Steps
+from ..worker.beside import GRACE_SECONDS
 from ..worker.pace import MOST, Pace
 from ..worker.process import bind, is_parked
 from ..worker.worker import Worker
@@ -69,14 +71,14 @@ class InlineWorker:
             id=self.id, host="here", pid=os.getpid(), slot=0, sessions=getattr(self._queue, "sessions", ())
         )
         self._queue.begin(record, lease_seconds=LEASE_SECONDS)
-        bounds = {type: _mortal(bound) for type, bound in bind(self._table, self._events).items()}
+        bounds = {type: _mortal(bound) for type, bound in bind(self._table, self._events, EventLoop()).items()}
         executor = _Executor(
             clock=self._clock,
             marker=self._marker,
             new_transaction=self._new,
             random=lambda: MIDDLE,
         )
-        self._batches = Batches(self._queue, executor, events=self._events, pace=_AtOnce())
+        self._batches = _Batches(self._queue, executor, events=self._events, pace=_AtOnce())
         self._worker = Worker(
             self._queue,
             self._batches,
@@ -114,6 +116,13 @@ class _Executor(Executor):
         return super().decide(error, transaction, handler)
 
 
+class _Batches(Batches):
+    """Async handlers are run one after the other too: a test is to come out the same each time."""
+
+    def _steps(self, bound: Bound) -> Steps:
+        return self._one_by_one if bound.handler.is_async else super()._steps(bound)
+
+
 class _NeverStop:
     def is_set(self) -> bool:
         return False
@@ -131,4 +140,6 @@ class _AtOnce(Pace):
 
 
 def _mortal(bound: Bound) -> Bound:
-    return replace(bound, call=mortal(bound.call, bound.handler.timeout_seconds))
+    """An async handler is cancelled first, as everywhere; the worker dies a while after, when that did not help."""
+    limit = bound.handler.timeout_seconds + (GRACE_SECONDS if bound.handler.is_async else 0)
+    return replace(bound, call=mortal(bound.call, limit))

@@ -2,9 +2,10 @@
 
 Outcomes are settled within milliseconds of their making, alike ones in one write. Transactional handlers run inside the
 session that settles them; those leased together share one session and one commit, and when one of them spoils it (it
-raised after a write, or the database ended the session) that one runs again alone and the others together. What has
-not been started when a lease has been held for long, or when the worker is to stop, goes back unharmed; so do the later
-ones of an ordering key when an earlier one of it is lost, retried, or dead and blocking.
+raised after a write, or the database ended the session) that one runs again alone and the others together. Attempts of
+`async def` handlers are only started; they go on beside what follows, and `collect` settles those that have ended. What
+has not been started when a lease has been held for long, or when the worker is to stop, goes back unharmed; so do the
+later ones of an ordering key when an earlier one of it is lost, retried, in flight, or dead and blocking.
 """
 
 from __future__ import annotations
@@ -20,13 +21,17 @@ from ..executor import Bound, Executor, is_completion
 from ..outcome import Verb
 from ..queue import Settlement, TransactionQueue
 from ..transaction import Transaction
+from .beside import Beside
 from .holding import Holding
 from .pace import Pace
 from .session_run import SessionRun, Spoiled
 
 FLUSH_SECONDS = 0.01
 HOLD_SECONDS = 1.0  # longer than this nothing waits in a worker's hands
+FINISH_TURN_SECONDS = 0.1
 SESSION_LIMIT_SECONDS = 8.0  # a server ends a session that stays open much longer
+
+Steps = Callable[[Bound, Holding], None]
 
 _PAST = {Verb.REJECT: "rejected", Verb.RETRY: "retried", Verb.BURY: "buried"}
 
@@ -41,9 +46,11 @@ class Batches:
         *,
         events: Events,
         pace: Pace,
+        wake: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._queue, self._executor, self._events = queue, executor, events
+        self._beside = Beside(executor, wake)
         self._pace, self._monotonic = pace, monotonic
 
     def work_off(
@@ -54,6 +61,9 @@ class Batches:
         Raises:
             TrackLost: it is not known any more what this worker holds.
         """
+        alone = leased[0].alone
+        if alone:
+            self.finish()
         until = self._monotonic() + HOLD_SECONDS
         given_back: list[Transaction] = []
         held_back: set[str] = set()
@@ -65,11 +75,46 @@ class Batches:
             given_back += hold.rest()
         self._executor.unmark()
         self._queue.release(given_back)
+        if alone:
+            self.finish()
 
-    def _steps(self, bound: Bound) -> Callable[[Bound, Holding], None]:
+    @property
+    def room(self) -> int:
+        """How many more attempts of async handlers may be started."""
+        return self._beside.room
+
+    def collect(self, *, wait_seconds: float = 0.0) -> bool:
+        """Settle the attempts beside that have ended; whether there were any.
+
+        Raises:
+            TrackLost: as `work_off`.
+        """
+        ended = sorted(self._beside.ended(wait_seconds), key=_token)
+        for _, settlements in groupby(ended, key=_token):
+            self._settle(list(settlements), Holding((), set(), lambda: False))
+        return bool(ended)
+
+    def finish(self) -> None:
+        """Wait for every attempt beside to end, and settle it.
+
+        Raises:
+            TrackLost: as `work_off`.
+        """
+        while self._beside:
+            self.collect(wait_seconds=FINISH_TURN_SECONDS)
+
+    def _steps(self, bound: Bound) -> Steps:
+        if bound.handler.is_async:
+            return self._start_beside
         if bound.handler.transactional:
             return self._in_sessions
         return self._as_groups if bound.handler.batch else self._one_by_one
+
+    def _start_beside(self, bound: Bound, hold: Holding) -> None:
+        """Start what may run now: of an ordering key the first one, the others go back until it has ended."""
+        while self._beside.room and (transaction := hold.next()):
+            self._beside.start(bound, transaction)
+            hold.hold_back(transaction)
 
     def _one_by_one(self, bound: Bound, hold: Holding) -> None:
         pending: list[Settlement] = []
@@ -187,3 +232,7 @@ class Batches:
             error=error.get("type"),
             message=error.get("message"),  # for who listens; the logs leave it out
         )
+
+
+def _token(one: Settlement) -> str:
+    return one.transaction.lease.token if one.transaction.lease else ""

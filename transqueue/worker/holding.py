@@ -56,13 +56,13 @@ class Holding:
     def note(self, settlement: Settlement) -> None:
         """An attempt ended: its key goes on only if it is over with this one."""
         if not is_over(settlement):
-            self._hold_back(settlement.transaction)
+            self.hold_back(settlement.transaction)
 
     def note_lost(self, settlements: Sequence[Settlement], lost: Collection[str]) -> None:
         """These are somebody else's now, and so is the word on their keys."""
         for one in settlements:
             if one.transaction.id in lost:
-                self._hold_back(one.transaction)
+                self.hold_back(one.transaction)
 
     def put_back(self, members: Iterable[Transaction]) -> None:
         """Not done after all. One of them was started: what took this long, and ended nothing, is to come in less."""
@@ -70,13 +70,14 @@ class Holding:
         self.started = max(1, self.started - len(back))
         self._given_back += back
 
+    def hold_back(self, transaction: Transaction) -> None:
+        """The later ones of its key go back."""
+        if transaction.ordering_key is not None:
+            self._held_back.add(transaction.ordering_key)
+
     def rest(self) -> list[Transaction]:
         """What goes back to the queue."""
         return [*self._given_back, *self._waiting]
-
-    def _hold_back(self, transaction: Transaction) -> None:
-        if transaction.ordering_key is not None:
-            self._held_back.add(transaction.ordering_key)
 
 
 def is_over(settlement: Settlement) -> bool:

@@ -20,6 +20,7 @@ from typing import Any
 from .. import logs
 from ..config import Config
 from ..errors import TrackLost, TransQueueError, where
+from ..event_loop import EventLoop
 from ..events import Events
 from ..executor import Bound, Executor, NewTransaction
 from ..lifeline import LeaseAlarm, boot_time, die_with_parent
@@ -65,7 +66,7 @@ def work(assignment: Assignment) -> None:
         queue = connect(assignment.uri, assignment.config.mongodb.database)
         table = load_plugins(assignment.config, events=events, known_types=queue.catalog.known_types())
         table.startup("worker")
-        bounds = bind(table, events)
+        bounds = bind(table, events, EventLoop())
         worker = _assemble(assignment, queue, table, bounds, stop, events)
         _begin(assignment, queue, alarm, table, bounds)
     except TransQueueError as error:
@@ -103,7 +104,7 @@ def _assemble(
     )
     return Worker(
         queue,
-        Batches(queue, executor, events=events, pace=pace),
+        Batches(queue, executor, events=events, pace=pace, wake=stop.wake),
         bounds,
         id=assignment.worker,
         lanes=lanes_of(assignment.slot, config.workers.processes),
@@ -148,13 +149,20 @@ def _follow(link: Link, alarm: LeaseAlarm) -> None:
             os._exit(EXIT_TRACK_LOST)
 
 
-def bind(table: HandlerTable, events: Events) -> dict[str, Bound]:
-    """The handlers of the table, ready to be called here. One whose class cannot be made is told, and parks."""
+def bind(table: HandlerTable, events: Events, loop: EventLoop) -> dict[str, Bound]:
+    """The handlers of the table, ready to be called here. One whose class cannot be made is told, and parks.
+
+    Args:
+        loop: runs those that are `async def`.
+    """
     bounds: dict[str, Bound] = {}
     for type, handler in table.types().items():
         config = table.config_of(handler.plugin)
         try:
-            bounds[type] = Bound(handler, table.wrapped(handler, handler.callable(config)), config)
+            call = handler.callable(config)
+            if handler.is_async:
+                call = loop.blocking(call, timeout_seconds=handler.timeout_seconds)
+            bounds[type] = Bound(handler, table.wrapped(handler, call), config)
         except BaseException as error:
             events.emit("plugin.broken", plugin=handler.plugin, type=type, phase="handlers", reason=where(error))
     return bounds

@@ -90,14 +90,20 @@ class Worker:
             wait = FIRST_WAIT_SECONDS if worked else min(wait * WAIT_GROWTH, LONGEST_WAIT_SECONDS)
             if not worked:
                 self._stop.wait(wait)
+        self._batches.finish()
 
     def turn(self) -> bool:
-        """Lease transactions of the next type that has any due, and work them off. Whether there were any.
+        """Settle what has ended beside; lease transactions of the next type that has any due, and work them off.
+
+        Whether there was anything to do.
 
         Raises:
             QueueUnavailable: the database did not answer; nothing is held.
             TrackLost: it is not known what is held.
         """
+        return self._batches.collect() | self._lease_next()
+
+    def _lease_next(self) -> bool:
         types = self._types()
         if not self._worked:
             self._in_vain.clear()
@@ -144,11 +150,15 @@ class Worker:
 
     def _lease(self, type: str) -> Sequence[Transaction]:
         """From this worker's own lanes first, so that workers keep out of each other's way."""
-        limit = self._pace.limit(type)
+        limit = self._limit(type)
         if self._looks_around(type):
             return self._queue.lease(self._id, type, limit=limit, by_age=True)
         own = self._queue.lease(self._id, type, limit=limit, lanes=self._lanes)
         return own or self._queue.lease(self._id, type, limit=limit)
+
+    def _limit(self, type: str) -> int:
+        """How many to lease: as many async ones as there is room for, of the others what is worked off in a moment."""
+        return self._batches.room if self._bound(type).handler.is_async else self._pace.limit(type)
 
     def _lease_in_order(self, plugin: str, types: Sequence[str]) -> Sequence[Transaction]:
         """As `_lease`, and each time from another lane on, so that no lane has to wait for the others."""

@@ -3,6 +3,7 @@
 The kit and real workers run the very same; only how a process dies or hangs is replaced (`die`, `sleep`).
 """
 
+import asyncio
 import contextlib
 import decimal
 import os
@@ -405,3 +406,32 @@ class Broken:
         sys.exit("cannot be made")
 
     def __call__(self, transaction, context): ...
+
+
+# Async handlers
+
+
+@case("async.well")
+async def async_well(transaction, context):
+    await asyncio.sleep(0)
+    return {"attempt": transaction.attempt}
+
+
+@case("async.rejects")
+async def async_rejects(transaction, context):
+    raise Reject("no")
+
+
+@case("async.exits")
+async def async_exits(transaction, context):
+    sys.exit(3)
+
+
+@case("async.late", timeout_seconds=0.3)
+async def async_late(transaction, context):
+    await asyncio.sleep(60)
+
+
+@case("async.coroutine")
+async def async_coroutine(transaction, context):
+    return [1, 2, {3}]
