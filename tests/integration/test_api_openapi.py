@@ -408,6 +408,8 @@ def exchanges(client: FlaskClient, queue: MemoryQueue) -> Iterator[tuple[int, st
     yield 404, "get", one, client.get("/api/data/1")
     yield 200, "get", single, client.get("/api/data/?limit=2")
     yield 400, "get", single, client.get("/api/data/?limit=x")
+    yield 200, "get", f"{one}/explain", client.get(f"/api/data/{identity}/explain")
+    yield 404, "get", f"{one}/explain", client.get("/api/data/1/explain")
     yield 409, "post", f"{one}/retry", post(f"/api/data/{identity}/retry")
     yield 200, "post", f"{one}/cancel", post(f"/api/data/{identity}/cancel")
     yield 409, "post", f"{one}/cancel", post(f"/api/data/{identity}/cancel")
@@ -419,6 +421,17 @@ def exchanges(client: FlaskClient, queue: MemoryQueue) -> Iterator[tuple[int, st
         yield 200, "get", path, client.get(path)
     yield 200, "get", "/api/types/{type}", client.get("/api/types/transfer")
     yield 404, "get", "/api/types/{type}", client.get("/api/types/nothing")
+    pause, resume = "/api/types/{type}/pause", "/api/types/{type}/resume"
+    yield 200, "post", pause, post("/api/types/transfer/pause?reason=why")
+    yield 409, "post", pause, post("/api/types/transfer/pause")
+    yield 404, "post", pause, post("/api/types/nothing/pause")
+    yield 400, "post", pause, post("/api/types/transfer/pause?because=x")
+    for path in ("/api/types", "/api/stats"):
+        yield 200, "get", path, client.get(path)
+    yield 200, "get", "/api/types/{type}", client.get("/api/types/transfer")
+    yield 200, "post", resume, post("/api/types/transfer/resume")
+    yield 409, "post", resume, post("/api/types/transfer/resume")
+    yield 200, "get", "/metrics", client.get("/metrics")
 
 
 def test_every_answer_is_as_described_with_no_key_more(client: FlaskClient, queue: MemoryQueue, app: Flask) -> None:
