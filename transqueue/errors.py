@@ -111,6 +111,10 @@ class AddressTaken(TransQueueError):
     """The API cannot listen on its address."""
 
 
+class ReloadRefused(TransQueueError):
+    """The configuration was not put to use; what ran before goes on."""
+
+
 class QueueUnavailable(TransQueueError):
     """The database did not answer in time; the outcome of what was asked is unknown."""
 

@@ -6,6 +6,8 @@ database is away, and the transaction's own history still has the move.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from .queue import TransactionQueue
 
 
@@ -47,6 +49,14 @@ class Operator:
             QueueUnavailable: the database did not answer.
         """
         return self._told(self._queue.resume(type), "type.resumed", type)
+
+    def record(self, action: str, target: str, facts: Mapping[str, object]) -> None:
+        """Something else was done, to many at once, say.
+
+        Raises:
+            QueueUnavailable: the database did not answer.
+        """
+        self._queue.audit.record(self.by, action, target, facts)
 
     def _told(self, done: bool, action: str, target: str, **facts: object) -> bool:
         if done:

@@ -26,8 +26,9 @@ class StopFlag:
         self._woken.setblocking(False)
         for number in STOP_SIGNALS:
             signal.signal(number, self._on_signal)
-        if ignore_interrupt:  # Ctrl-C reaches every process of a terminal; only the parent decides
+        if ignore_interrupt:  # Ctrl-C, and its end, reach every process of a terminal; only the parent decides
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
 
     def is_set(self) -> bool:
@@ -59,6 +60,26 @@ class StopFlag:
         with contextlib.suppress(BlockingIOError):
             while self._woken.recv(4096):
                 pass
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._set = True
+
+
+class ReloadFlag:
+    """Set by SIGHUP, which also ends a `wait` on the `StopFlag` of this process. Make it in the main thread."""
+
+    def __init__(self) -> None:
+        self._set = False
+        signal.signal(signal.SIGHUP, self._on_signal)
+
+    def take(self) -> bool:
+        """Whether a reload was asked for since this was last called."""
+        taken, self._set = self._set, False
+        return taken
+
+    def set(self) -> None:
+        """Ask as if a signal had come; safe from any thread."""
+        self._set = True
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._set = True

@@ -93,7 +93,7 @@ def test_each_start_is_a_new_worker(child, monkeypatch):
 
 def test_it_is_ready_once_it_said_so_and_says_so_once(child, process):
     assert (child.listen(), child.is_ready) == (False, False)
-    process.link.send("ready")
+    process.link.send({"lame": "why"})
     assert (child.listen(), child.is_ready) == (True, True)
     assert (child.listen(), child.is_ready) == (False, True)
 

@@ -60,7 +60,7 @@ class FakeChild:
         self.worker = f"worker-{len(house.children)}"
         self.config, self.uri, self.slot, self.spawned_at = config, uri, slot, now
         self.is_ready, self.stubborn, self.overdue, self.closed = False, False, False, False
-        self.running, self.alarms, self.did = None, [], []
+        self.running, self.alarms, self.did, self.broken = None, [], [], {}
         self.process, self._house, self._said = FakeProcess(1000 + len(house.children)), house, False
         self.ending = "as the test said"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flask import Flask, Response, request
@@ -13,6 +13,7 @@ from ..clock import Clock
 from ..config import Config
 from ..errors import QueueUnavailable, SubmissionRefused, where
 from ..events import Events
+from ..part import Part
 from ..queue import TransactionQueue
 from ..submission import Admission
 from .answers import answer, protected, refusal
@@ -43,6 +44,7 @@ def create_app(
     guard: Guard | None = None,
     overload: Overload | None = None,
     reports: Reports = tuple,
+    parts: Callable[[], Sequence[Part]] | None = None,
 ) -> Flask:
     """The WSGI application of one process, with everything that its requests share.
 
@@ -58,7 +60,7 @@ def create_app(
     overload = overload or Overload(queue.measures, clock, config.api.max_queued)
     _route_submissions(app, Submissions(admission, Intake(queue), overload))
     _route_transactions(app, Transactions(queue, table, waiters))
-    _route_catalog(app, Catalog(table, queue, reports, events), Pauses(queue, table))
+    _route_catalog(app, Catalog(table, queue, reports, parts or tuple, events), Pauses(queue, table))
     _route_health(app, Health(queue, table, config.default_type))
     _route(app, "GET", "/metrics", Metrics(queue, table.states).show)
     _route_documentation(app, OpenApi(table, config.default_type, events))

@@ -11,6 +11,7 @@ from flask import Response
 from ..errors import SubmissionRefused
 from ..events import Events
 from ..handlers import Handler
+from ..part import Part
 from ..pause import Pause
 from ..plugins import PluginState
 from ..queue import TransactionQueue
@@ -35,8 +36,16 @@ class PluginTable(Table, Protocol):
 class Catalog:
     """What submitters and admins read about types and plugins."""
 
-    def __init__(self, table: PluginTable, queue: TransactionQueue, reports: Reports, events: Events) -> None:
-        self._table, self._queue, self._reports, self._events = table, queue, reports, events
+    def __init__(
+        self,
+        table: PluginTable,
+        queue: TransactionQueue,
+        reports: Reports,
+        parts: Callable[[], Sequence[Part]],
+        events: Events,
+    ) -> None:
+        self._table, self._queue, self._events = table, queue, events
+        self._reports, self._parts = reports, parts
 
     def types(self) -> Response:
         """Every claimed type."""
@@ -54,9 +63,10 @@ class Catalog:
         return success(self._described(handler, type, self._queue.paused()))
 
     def plugins(self) -> Response:
-        """Every plugin that is enabled or installed, how it is here and in each other process, and why."""
+        """Every plugin, how it is here and in each other process; and what runs where, with its last reload."""
         processes = [asdict(report) for report in self._reports()]
-        return success({"plugins": [asdict(state) for state in self._table.states()], "processes": processes})
+        states = [asdict(state) for state in self._table.states()]
+        return success({"plugins": states, "processes": processes, "parts": [asdict(part) for part in self._parts()]})
 
     def _described(self, handler: Handler, type: str, paused: Mapping[str, Pause]) -> dict[str, Any]:
         found = described(handler, self._events, lambda schema: (json_schema(schema), example(schema)))

@@ -16,6 +16,7 @@ from ..plugins import Reporting, load_plugins
 from ..ticker import Ticker
 from .app import create_app
 from .overload import Overload
+from .renewal import BROKEN
 
 
 def load_app(config: Config, uri: str, *, log_json: bool) -> Flask:
@@ -39,7 +40,7 @@ def load_app(config: Config, uri: str, *, log_json: bool) -> Flask:
     ticker = Ticker("measures", FLUSH_SECONDS, *turns, events=events).start()
     atexit.register(ticker.close)
     guard = Guard(Keyring(queue.api_keys, queue.clock), Strangers(events, queue.audit), loopback=config.api.loopback)
-    return create_app(
+    app = create_app(
         queue=queue,
         table=table,
         config=config,
@@ -48,4 +49,7 @@ def load_app(config: Config, uri: str, *, log_json: bool) -> Flask:
         guard=guard,
         overload=overload,
         reports=queue.catalog.reports,
+        parts=queue.parts.here,
     )
+    app.config[BROKEN] = {state.name: state.reason for state in table.states() if state.state in ("broken", "missing")}
+    return app

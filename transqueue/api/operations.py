@@ -210,8 +210,18 @@ _CATALOG = (
         method="get",
         path="/api/plugins",
         group=LOOK,
-        summary="Every plugin, how it is here and in each process that runs, and why it is not working.",
-        success={JSON: succeeded(shape({"plugins": listed(ref("Plugin")), "processes": listed(ref("Process"))}))},
+        summary="Every plugin, how it is here and in each process; and what runs where, with its last reload.",
+        success={
+            JSON: succeeded(
+                shape(
+                    {
+                        "plugins": listed(ref("Plugin")),
+                        "processes": listed(ref("Process")),
+                        "parts": listed(ref("Part")),
+                    }
+                )
+            )
+        },
     ),
     Operation(
         method="get",

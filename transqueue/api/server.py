@@ -10,18 +10,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 import socket
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
-from granian.server.mp import MPServer
 
-from .. import lifeline
 from ..errors import AddressTaken, TransQueueError
-from .gate import CONNECTIONS, Gate
+from .gate import CONNECTIONS
+from .renewal import Loader, RenewableServer, Renewals, load
 
 HEADER_SECONDS = 10  # for a request's headers to arrive, and for an idle connection to send the next ones
 STOP_SECONDS = 3  # for requests under way when the door closes
@@ -30,15 +27,14 @@ HEADER_BYTES = 64 * 1024
 _STDERR = {"formatter": "generic", "class": "logging.StreamHandler", "stream": "ext://sys.stderr"}
 _LOG = {"handlers": {"console": _STDERR, "access": _STDERR}}
 
-Loader = Callable[[], Any]
 
-
-def serve(host: str, port: int, threads: int, loader: Loader) -> None:
+def serve(host: str, port: int, threads: int, loader: Loader, renewals: Renewals | None = None) -> None:
     """Serve the application that `loader` returns, until SIGTERM or SIGINT. Call it in the main thread.
 
     Args:
         threads: how many requests are worked on at once.
         loader: a picklable callable; it is called once, in the process that answers requests.
+        renewals: what a SIGHUP puts in its place, without a moment in which nobody listens.
 
     Raises:
         AddressTaken: the address cannot be listened on.
@@ -46,7 +42,7 @@ def serve(host: str, port: int, threads: int, loader: Loader) -> None:
     """
     check_free(host, port)
     multiprocessing.set_start_method("spawn", force=True)
-    server = _server(host, port)
+    server = _server(host, port, threads, renewals)
     try:
         server.serve(target_loader=partial(load, loader, threads, os.getpid()), wrap_loader=False)
     except SystemExit as error:
@@ -70,17 +66,10 @@ def check_free(host: str, port: int) -> None:
         raise AddressTaken(f"Cannot listen on {host}:{port}: {error.strerror}. {cure}") from error
 
 
-def load(loader: Loader, threads: int, front: int) -> Gate:
-    """The application behind its gate, in a process that does not outlive its front process."""
-    lifeline.die_with_parent(front)
-    try:
-        return Gate(loader(), slots=threads)
-    except TransQueueError as error:
-        raise SystemExit(str(error)) from error
-
-
-def _server(host: str, port: int) -> MPServer:
-    return MPServer(
+def _server(host: str, port: int, threads: int, renewals: Renewals | None) -> RenewableServer:
+    return RenewableServer(
+        threads,
+        renewals,
         "transqueue",
         address=host,
         port=port,

@@ -158,6 +158,23 @@ _PROCESS = shape(
         "at": TIME,
     }
 )
+_RELOAD = shape(
+    {"well": {"type": "boolean"}, "message": TEXT, "request": TEXT, "at": nullable(TIME)},
+    description="How its last reload ended; one that was refused left what ran before running.",
+)
+_PART = shape(
+    {
+        "id": TEXT,
+        "role": {"type": "string", "enum": ["up", "api", "work"]},
+        "host": TEXT,
+        "pid": COUNT,
+        "version": TEXT,
+        "config_file": TEXT,
+        "started_at": nullable(TIME),
+        "seen_at": nullable(TIME),
+        "reload": nullable(_RELOAD),
+    }
+)
 _WORKER = shape(
     {
         "id": TEXT,
@@ -189,6 +206,7 @@ SHAPES: Mapping[str, Shape] = {
     "ErrorClassic": _ERROR_CLASSIC,
     "HistoryEntry": _HAPPENED,
     "Explanation": _EXPLANATION,
+    "Part": _PART,
     "PauseOf": _PAUSE_OF,
     "PausedType": _PAUSED,
     "Pauses": {"type": "object", "additionalProperties": _PAUSE},

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+from collections.abc import Callable, Collection
 from functools import partial
+from multiprocessing.connection import Connection as Link
 
 import click
 
 from ..api.loader import load_app
+from ..api.renewal import Loader, Renewal
 from ..api.server import serve
 from ..config import Config
 from ..errors import TransQueueError
 from ..events import Events
 from ..lifeline import boot_time, die_with_parent
+from ..part import Reload
 from ..signals import interrupts_held
+from .judging import Ruling
 
 STOP_SECONDS = 8.0
 AGAIN_SECONDS = 2.0
@@ -25,14 +31,19 @@ _spawn = multiprocessing.get_context("spawn")
 class Door:
     """Serves the API in a child process, and starts it again when it dies. Use it from the main thread."""
 
+    _link: Link
+
     def __init__(self, config: Config, uri: str, *, events: Events, log_json: bool) -> None:
-        self._arguments = (config, uri, log_json, os.getpid())
-        self._events = events
+        self._config, self._uri, self._log_json, self._events = config, uri, log_json, events
         self._process = self._start()
         self._again_at: float | None = None
+        self._next: Config | None = None
+        self.renewal: Reload | None = None
 
     def watch(self) -> None:
         """Start the process again, a moment after it ended."""
+        if self._next:
+            self._watch_renewal(self._next)
         if self._process.is_alive():
             return
         if self._again_at is None:
@@ -40,6 +51,27 @@ class Door:
             self._again_at = boot_time() + AGAIN_SECONDS
         elif boot_time() >= self._again_at:
             self._process, self._again_at = self._start(), None
+
+    def renew(self, ruling: Ruling, tolerated: Collection[str]) -> None:
+        """Have the new configuration served; `renewal` tells how that ended."""
+        self.renewal, self._next = None, ruling.config
+        try:
+            self._link.send(Renewal(self._loader(ruling.config), frozenset(tolerated)))
+            os.kill(int(self._process.pid or 0), signal.SIGHUP)
+        except OSError as error:
+            self._renewed(Reload(well=False, message=f"the API's process cannot be told: {error}"))
+
+    def _watch_renewal(self, config: Config) -> None:
+        try:
+            if self._link.poll():
+                told = self._link.recv()
+                self._config = config if told.well else self._config
+                self._renewed(told)
+        except (EOFError, OSError):
+            self._renewed(Reload(well=False, message="the API's process ended meanwhile"))
+
+    def _renewed(self, reload: Reload) -> None:
+        self._next, self.renewal = None, reload
 
     def close(self) -> None:
         """Take no more requests: answer those under way, then end."""
@@ -49,16 +81,37 @@ class Door:
         self._process.join()
 
     def _start(self) -> multiprocessing.context.SpawnProcess:
-        process = _spawn.Process(target=_serve, args=self._arguments, name="door")
+        self._link, theirs = _spawn.Pipe()
+        arguments = (self._config, self._loader(self._config), theirs, os.getpid())
+        process = _spawn.Process(target=_serve, args=arguments, name="door")
         with interrupts_held():
             process.start()
+        theirs.close()
         return process
 
+    def _loader(self, config: Config) -> Loader:
+        return partial(load_app, config, self._uri, log_json=self._log_json)
 
-def _serve(config: Config, uri: str, log_json: bool, parent: int) -> None:
+
+class _Told:
+    """Renewals as the supervisor's process sends them."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def next(self, _interrupted: Callable[[], bool]) -> Renewal | None:
+        renewal: Renewal | None = self._link.recv() if self._link.poll() else None
+        return renewal
+
+    def tell(self, reload: Reload) -> None:
+        self._link.send(reload)
+
+
+def _serve(config: Config, loader: Loader, link: Link, parent: int) -> None:
     die_with_parent(parent)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it is served
     try:
-        serve(config.api.host, config.api.port, config.api.threads, partial(load_app, config, uri, log_json=log_json))
+        serve(config.api.host, config.api.port, config.api.threads, loader, _Told(link))
     except TransQueueError as error:
         click.echo(str(error), err=True)
         raise SystemExit(1) from error

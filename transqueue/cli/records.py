@@ -12,10 +12,10 @@ import click
 
 from ..submission import write_json
 from ..transaction import State, Transaction
+from .chosen import filter_of, filtered, matching
 from .screen import plain, print_table, told_time
 from .setup import NO, Setup, fail
 
-PAGE = 200
 DATA_SHOWN = 60  # on a terminal
 COLOURS: Mapping[str, str] = {
     State.DONE: "green",
@@ -41,14 +41,13 @@ def show(setup: Setup, transaction_id: str, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--state", type=click.Choice([str(state) for state in State]), help="Only those in this state.")
-@click.option("--type", help="Only those of this type.")
+@filtered
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many at most.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line on stdout.")
 @click.pass_obj
-def ls(setup: Setup, *, state: str | None, type: str | None, limit: int, as_json: bool) -> None:
+def ls(setup: Setup, /, *, limit: int, as_json: bool, **given: Any) -> None:
     """List transactions, newest first."""
-    found = _transactions(setup, State(state) if state else None, type, limit)
+    found = matching(setup.queue, filter_of(given), limit)
     if as_json:
         for transaction in found:
             click.echo(write_json(dataclasses.asdict(transaction)))
@@ -67,17 +66,6 @@ def stats(setup: Setup, *, as_json: bool) -> None:
         return
     rows = [[type, *(str(found.get(state, 0)) for state in State)] for type, found in sorted(counts.items())]
     print_table(("type", *State), rows)
-
-
-def _transactions(setup: Setup, state: State | None, type: str | None, limit: int) -> Iterator[Transaction]:
-    after: str | None = None
-    while limit > 0:
-        page = setup.queue.page(state=state, type=type, after=after, limit=min(limit, PAGE))
-        yield from page.transactions
-        limit -= len(page.transactions)
-        after = page.next
-        if after is None:
-            return
 
 
 def _row(one: Transaction) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from functools import partial
 
@@ -9,11 +10,15 @@ import click
 
 from .. import logs
 from ..access import require_keys
+from ..config import Config
 from ..events import Events
-from ..signals import StopFlag
+from ..signals import ReloadFlag, StopFlag
 from ..supervisor import Supervisor
+from .judging import Ruling
 from .measuring import measuring
+from .presence import Presence
 from .probe import Probe
+from .reloader import Reloader
 from .setup import Setup, api_url
 
 
@@ -22,35 +27,52 @@ from .setup import Setup, api_url
 def api(setup: Setup) -> None:
     """Serve the API of this host, until Ctrl-C."""
     from ..api.loader import load_app  # noqa: PLC0415  (only this command needs Flask)
+    from ..api.renewal import Loader  # noqa: PLC0415
     from ..api.server import check_free, serve  # noqa: PLC0415
+    from .renewals import OwnRenewals  # noqa: PLC0415
 
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it is served
     config, uri, log_json = setup.config, setup.uri, not sys.stderr.isatty()
+    logs.configure(as_json=log_json, secrets=config.secrets)
+    events = Events(logs.listener(role="api"))
     check_free(config.api.host, config.api.port)
     with Probe(config) as probe:
-        require_keys(setup.queue.api_keys, config.api.host, loopback=config.api.loopback)
-        setup.queue.close()  # it was well a moment ago: refusals come from here, with their exit codes
-        probe.states()
+        queue = setup.queue  # refusals come from here, with their exit codes
+        require_keys(queue.api_keys, config.api.host, loopback=config.api.loopback)
+        states = probe.states()
     config = probe.config
     click.echo(f"API on {api_url(config)}/api/data/, database {config.mongodb.database}; Ctrl-C ends it")
-    serve(config.api.host, config.api.port, config.api.threads, partial(load_app, config, uri, log_json=log_json))
+
+    def loading(config: Config) -> Loader:
+        return partial(load_app, config, uri, log_json=log_json)
+
+    with Presence(queue, "api", config, events=events) as presence:
+        renewals = OwnRenewals(Ruling(config, states), loading=loading, events=events, tell=presence.tell)
+        presence.asked = renewals.ask
+        serve(config.api.host, config.api.port, config.api.threads, loading(config), renewals)
+    queue.close()
 
 
 @click.command()
 @click.pass_obj
 def work(setup: Setup) -> None:
     """Run the workers of this host, until Ctrl-C."""
-    stop, log_json = StopFlag(), not sys.stderr.isatty()
+    stop, reload, log_json = StopFlag(), ReloadFlag(), not sys.stderr.isatty()
     config, uri = setup.config, setup.uri
     logs.configure(as_json=log_json, secrets=config.secrets)
     events = Events(logs.listener(role="supervisor"))
     with Probe(config) as probe:
         queue = setup.queue
-        probe.states()
+        states = probe.states()
     config = probe.config
     supervisor = Supervisor(config, uri, queue, events=events, log_json=log_json)
     click.echo(
         f"{config.workers.processes} workers, database {config.mongodb.database}; Ctrl-C ends them in good order"
     )
-    with measuring(queue, events):
-        supervisor.run(stop)
+    with measuring(queue, events), Presence(queue, "work", config, events=events) as presence:
+        reloader = Reloader(
+            supervisor, Ruling(config, states), flag=reload, wake=stop.wake, events=events, tell=presence.tell
+        )
+        presence.asked = reloader.ask
+        supervisor.run(stop, beside=[reloader])
     queue.close()

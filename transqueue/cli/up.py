@@ -22,13 +22,16 @@ from ..events import Events
 from ..lifeline import boot_time
 from ..mongodb import connect
 from ..mongodb.embedded import PrivateMongod
-from ..signals import StopFlag
+from ..signals import ReloadFlag, StopFlag
 from ..supervisor import Neighbour, Supervisor
 from .credential import api_key, key_file
 from .door import Door
 from .greeting import Greeting
+from .judging import Ruling
 from .measuring import measuring
+from .presence import Presence
 from .probe import Probe
+from .reloader import Reloader
 from .setup import Setup
 
 AGAIN_SECONDS = 2.0
@@ -39,7 +42,7 @@ AGAIN_SECONDS = 2.0
 @click.pass_obj
 def up(setup: Setup, key_file: Path | None) -> None:
     """Run everything on this machine: MongoDB if mongodb.uri is empty, the API, and the workers."""
-    config, stop, key = setup.config, StopFlag(), api_key(key_file)
+    config, stop, reload, key = setup.config, StopFlag(), ReloadFlag(), api_key(key_file)
     on_terminal = sys.stderr.isatty()
     level = "WARNING" if on_terminal else "INFO"
     logs.configure(as_json=not on_terminal, level=level, secrets=config.secrets)
@@ -54,8 +57,18 @@ def up(setup: Setup, key_file: Path | None) -> None:
         greeting = Greeting(config, states, stop, key)
         door = Door(config, uri, events=events, log_json=not on_terminal)
         supervisor = Supervisor(config, uri, queue, events=events, log_json=not on_terminal, on_ready=greeting.start)
-        with measuring(queue, events):
-            supervisor.run(stop, beside=[door, *beside])
+        with measuring(queue, events), Presence(queue, "up", config, events=events) as presence:
+            reloader = Reloader(
+                supervisor,
+                Ruling(config, states),
+                flag=reload,
+                wake=stop.wake,
+                events=events,
+                tell=presence.tell,
+                door=door,
+            )
+            presence.asked = reloader.ask
+            supervisor.run(stop, beside=[reloader, door, *beside])
         queue.close()
     click.echo("Stopped. Everything accepted is kept.")
 

@@ -38,6 +38,7 @@ from .listing import Listing
 from .measured import Measured
 from .measures import MongoMeasures
 from .ordered import Ordered
+from .parts import Parts
 from .pauses import Pauses
 from .records import Records
 from .settlements import Settlements
@@ -61,7 +62,7 @@ class MongoQueue(TransactionQueue):
         self.listing, self.backlog = Listing(connection), Backlog(connection)
         self.failures = Failures(connection, self._ordered)
         self.clock, self.database, self.catalog = connection.clock, connection.database, Catalog(connection)
-        self.api_keys = ApiKeys(connection)
+        self.api_keys, self.parts = ApiKeys(connection), Parts(connection)
 
     @property
     def sessions(self) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import uuid
+from collections.abc import Mapping
 from multiprocessing.connection import Connection as Link
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -46,6 +47,7 @@ class Child:
         self.worker = worker or uuid.uuid4().hex
         self.slot, self.spawned_at = slot, now
         self.is_ready = False
+        self.broken: Mapping[str, str] = {}  # why, by the plugins that do not work in it; known once it is ready
         # When the kernel ends it: the last moment that was sent. Its own first one is no earlier than this.
         self.alarm_at = alarm_moment(now, config.workers.lease_seconds)
         self._marker = Marker()
@@ -69,7 +71,8 @@ class Child:
         """Take in what the child said; whether it became ready by it."""
         with contextlib.suppress(EOFError, OSError):
             if self._link.poll():
-                self._link.recv()
+                said = self._link.recv()
+                self.broken = said if isinstance(said, dict) else {}
                 self.is_ready = True
                 return True
         return False

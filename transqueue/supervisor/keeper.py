@@ -58,6 +58,12 @@ class LeaseKeeper:
         self._lock, self._wake, self._closing = threading.Lock(), wake or threading.Event(), False
         self.lapsed: set[str] = set()
 
+    def lengthen(self, lease_seconds: float) -> None:
+        """From now on leases are as long as this."""
+        with self._lock:
+            self._lease_seconds, self._renew_at = lease_seconds, 0.0
+        self._wake.set()
+
     def keep(self, child: Child) -> None:
         """Renew this worker's lease from now on."""
         with self._lock:

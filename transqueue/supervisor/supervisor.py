@@ -8,7 +8,7 @@ it takes its workers along: they die by their death signal.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection as Link
 from multiprocessing.connection import wait
@@ -21,6 +21,7 @@ from ..queue import TransactionQueue
 from ..signals import StopFlag
 from .child import Child
 from .keeper import LeaseKeeper
+from .succession import Succession
 
 BOOT_SECONDS = 60.0
 HEALTHY_SECONDS = 10.0
@@ -57,6 +58,14 @@ class Slot:
     not_before: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Leaver:
+    """A worker that was told to end, and until when it may take."""
+
+    child: Child
+    until: float
+
+
 def _in_thread(run: Callable[[], None]) -> Running:
     thread = threading.Thread(target=run, name="keeper", daemon=True)
     thread.start()
@@ -89,13 +98,17 @@ class Supervisor:
         self._config, self._uri, self._events, self._now = config, uri, events, now
         self._spawn_child, self._wait, self._start = spawn or Child, wait, start
         self._log_json, self._on_ready = log_json, on_ready
+        self._next = config
         self._slots = [Slot(number) for number in range(config.workers.processes)]
+        self._leaving: list[Leaver] = []
+        self.succession: Succession | None = None
         self.keeper = keeper or LeaseKeeper(queue, lease_seconds=config.workers.lease_seconds, events=events)
 
     @property
     def children(self) -> list[Child]:
-        """The worker processes that have not been reaped."""
-        return [slot.child for slot in self._slots if slot.child]
+        """The worker processes that have not been reaped, newcomers and those that leave included."""
+        present = [slot.child for slot in self._slots if slot.child]
+        return [*present, *(self.succession.children if self.succession else ()), *(one.child for one in self._leaving)]
 
     def run(self, stop: StopFlag, *, beside: Sequence[Neighbour] = ()) -> None:
         """Supervise until told to stop, then close the neighbours and let the workers drain."""
@@ -121,9 +134,59 @@ class Supervisor:
                 self._watch(slot, slot.child)
             elif self._now() >= slot.not_before:
                 self._spawn(slot)
+        if self.succession:
+            self.succession.turn()
+        self._see_off()
+
+    # A change of the whole set
+
+    def bring_up(self, config: Config, *, tolerated: Collection[str]) -> None:
+        """Start a new set of workers beside the present one; `succession` tells how it is.
+
+        Args:
+            tolerated: plugins that are broken already: they are no reason to keep the old set.
+        """
+        children = [self._start_child(config, number) for number in range(config.workers.processes)]
+        self.succession = Succession(
+            children, keeper=self.keeper, events=self._events, now=self._now, tolerated=tolerated
+        )
+        self._next = config
+
+    def adopt(self) -> None:
+        """The new set takes the place of the old one, which drains."""
+        if self.succession:
+            newcomers, self.succession = self.succession.children, None
+            self._part([slot.child for slot in self._slots if slot.child])
+            self._config = self._next
+            self._slots = [Slot(child.slot, child) for child in newcomers]
+            self.keeper.lengthen(self._config.workers.lease_seconds)
+
+    def dismiss(self) -> None:
+        """The old set stays, and the new one drains."""
+        if self.succession:
+            newcomers, self.succession = self.succession.children, None
+            self._part(newcomers)
+
+    def _part(self, children: Sequence[Child]) -> None:
+        until = self._now() + self._config.workers.stop_seconds
+        for child in children:
+            child.stop()
+            self._leaving.append(Leaver(child, until))
+
+    def _see_off(self) -> None:
+        for one in list(self._leaving):
+            one.child.listen()  # what it says is of no use any more, and would keep waking this loop
+            if one.child.process.exitcode is not None:
+                self._bury(one.child)
+                self._leaving.remove(one)
+            elif self._now() > one.until or one.child.worker in self.keeper.lapsed:
+                one.child.kill()
+            else:
+                one.child.check_deadline(self._now())
 
     def stop(self) -> None:
         """Drain: running handlers may end, for a while; what is cut off then is given back uncharged."""
+        self.dismiss()
         for child in self.children:
             child.stop()
         limit = self._now() + self._config.workers.stop_seconds
@@ -141,8 +204,12 @@ class Supervisor:
         return [*(child.process.sentinel for child in children), *links]
 
     def _spawn(self, slot: Slot) -> None:
-        slot.child = self._spawn_child(self._config, self._uri, slot.number, now=self._now(), log_json=self._log_json)
-        self._events.emit("worker.spawned", worker=slot.child.worker[:8], slot=slot.number, pid=slot.child.process.pid)
+        slot.child = self._start_child(self._config, slot.number)
+
+    def _start_child(self, config: Config, number: int) -> Child:
+        child = self._spawn_child(config, self._uri, number, now=self._now(), log_json=self._log_json)
+        self._events.emit("worker.spawned", worker=child.worker[:8], slot=number, pid=child.process.pid)
+        return child
 
     def _watch(self, slot: Slot, child: Child) -> None:
         if child.listen():
@@ -171,16 +238,20 @@ class Supervisor:
         for slot in self._slots:
             if slot.child and slot.child.process.exitcode is not None:
                 self._reap(slot, slot.child)
+        self._see_off()
 
     def _reap(self, slot: Slot, child: Child) -> None:
+        self._bury(child)
+        self._replace_later(slot, child)
+
+    def _bury(self, child: Child) -> None:
         casualty = child.casualty(self._now())
         self.keeper.end(child, casualty)
         if child.process.exitcode != 0:
             self._events.emit(
-                "worker.died", worker=child.worker[:8], slot=slot.number, ending=child.ending, ran=casualty.running
+                "worker.died", worker=child.worker[:8], slot=child.slot, ending=child.ending, ran=casualty.running
             )
         child.close()
-        self._replace_later(slot, child)
 
     def _replace_later(self, slot: Slot, child: Child) -> None:
         lived = self._now() - child.spawned_at

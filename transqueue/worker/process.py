@@ -132,7 +132,7 @@ def _begin(assignment: Assignment, queue: Any, alarm: LeaseAlarm, table: Handler
     queue.begin(record, lease_seconds=lease_seconds)
     alarm.set(alarm_moment(began, lease_seconds))
     threading.Thread(target=_follow, args=(assignment.link, alarm), daemon=True, name="lease").start()
-    assignment.link.send("ready")
+    assignment.link.send(record.broken)
 
 
 def alarm_moment(renewal_began: float, lease_seconds: float) -> float:
