@@ -36,6 +36,9 @@ class Claims:
     def parked(self, type: str, /) -> str | None:
         return "plugin 'lost' is broken" if type == "lost" else None
 
+    def vetters(self) -> Sequence[Any]:
+        return ()
+
     def states(self) -> Sequence[PluginState]:
         broken = PluginState(name="lost", state="broken", phase="import", reason="no", cure="mend it", types=["lost"])
         return [PluginState(name="bank", state="ok", types=["deposit", "pay.*"]), broken]
