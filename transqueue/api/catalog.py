@@ -16,11 +16,10 @@ from ..pause import Pause
 from ..plugins import PluginState
 from ..queue import TransactionQueue
 from ..report import ProcessReport
-from ..submission import Table
+from ..submission import SINGLE_BYTES, Table
 from .answers import success
 from .pauses import shown_pause
 from .schemas import ANY_OBJECT, described, example, json_schema
-from .submissions import SINGLE_BYTES
 
 Reports = Callable[[], Sequence[ProcessReport]]
 

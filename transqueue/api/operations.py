@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..access import Scope
+from ..submission import SINGLE_BYTES
 from .body import JSON, NDJSON
 from .gate import ALIVE
 from .needs import OPEN, Need, needed
 from .pauses import PAUSE_QUERY
 from .schemas import query_parameters
 from .shapes import ANY, ID, TEXT, Shape, listed, nullable, ref, shape, succeeded
-from .submissions import BATCH_BYTES, BATCH_ITEMS, SINGLE_BYTES
+from .submissions import BATCH_BYTES, BATCH_ITEMS
 from .transactions import LIST_QUERY, STATUS_QUERY
 
 HTML, CSS, PROMETHEUS = "text/html", "text/css", "text/plain"

@@ -13,6 +13,7 @@ from ..queue import Receipt, Sealed
 from ..submission import (
     BATCH,
     SINGLE,
+    SINGLE_BYTES,
     Admission,
     Envelope,
     check_keys,
@@ -20,10 +21,12 @@ from ..submission import (
     has_type,
     invalid_data,
     key_from_header,
+    key_reused,
     position_key,
     read_envelope,
     read_item,
     read_json,
+    too_large,
     write_json,
 )
 from .answers import accepted_body, answer, refusal_body, success
@@ -33,7 +36,6 @@ from .gate import leave
 from .intake import Intake
 from .overload import Overload
 
-SINGLE_BYTES = 256 * 1024
 BATCH_BYTES = 4 * 1024 * 1024
 BATCH_ITEMS = 1000
 
@@ -122,7 +124,7 @@ def _bounded(item: Any, *, measured: bool) -> Any:
         check_keys(item, SINGLE.keys)
     except SubmissionRefused as error:
         return error
-    return _too_large() if measured and len(write_json(item)) > SINGLE_BYTES else item
+    return too_large() if measured and len(write_json(item)) > SINGLE_BYTES else item
 
 
 def _lines(body: bytes) -> Iterator[Any]:
@@ -131,14 +133,14 @@ def _lines(body: bytes) -> Iterator[Any]:
 
 def _line(line: bytes) -> Any:
     try:
-        return _too_large() if len(line) > SINGLE_BYTES else _read_single(line)
+        return too_large() if len(line) > SINGLE_BYTES else _read_single(line)
     except SubmissionRefused as error:
         return error
 
 
 def _answered(envelope: Envelope, receipt: Receipt) -> Response:
     if receipt.key_reused:
-        raise _key_reused()
+        raise key_reused()
     transaction = receipt.transaction
     headers = {"Location": f"/api/data/{transaction.id}"}
     if receipt.replayed:
@@ -151,15 +153,6 @@ def _result(judged: _Judged, receipts: Iterator[Receipt]) -> dict[str, Any]:
         return refusal_body(judged.refused or classic_invalid())
     receipt = next(receipts)
     if receipt.key_reused:
-        return refusal_body(_key_reused())
+        return refusal_body(key_reused())
     accepted = accepted_body(judged.envelope, receipt.transaction.type, receipt.transaction.id)
     return accepted | {"replayed": True} if receipt.replayed else accepted
-
-
-def _key_reused() -> SubmissionRefused:
-    message = "This Idempotency-Key was used before, with another body; nothing was stored."
-    return SubmissionRefused(422, "idempotency_key_reused", message)
-
-
-def _too_large() -> SubmissionRefused:
-    return SubmissionRefused(413, "too_large", f"The submission is larger than {SINGLE_BYTES} bytes.")

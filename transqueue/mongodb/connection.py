@@ -15,7 +15,8 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import pymongo
-from pymongo import ASCENDING, DESCENDING, IndexModel, MongoClient
+from bson.codec_options import CodecOptions
+from pymongo import ASCENDING, DESCENDING, IndexModel, MongoClient, ReadPreference
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.database import Database
@@ -105,7 +106,7 @@ class Connection:
             )
         except (ConfigurationError, InvalidURI, ValueError) as error:
             raise TopologyRefused(f"mongodb.uri: {error}") from error
-        self.database: Database[Document] = self.client[database]
+        self.database: Database[Document] = _safe(self.client, database)
         self.q: Collection[Document] = self.database["Q"]
         self.workers: Collection[Document] = self.database["Workers"]
         self.lanes: Collection[Document] = self.database["Lanes"]
@@ -209,6 +210,17 @@ def may_be_committed(error: PyMongoError) -> bool:
     An error of the write concern, not always labelled so, is one of waiting for a majority after the commit.
     """
     return error.has_error_label("UnknownTransactionCommitResult") or isinstance(error, WriteConcernError)
+
+
+def _safe(client: MongoClient[Document], database: str) -> Database[Document]:
+    """The database with our own concerns, whatever client an application brings."""
+    return client.get_database(
+        database,
+        codec_options=CodecOptions(tz_aware=True, tzinfo=UTC),
+        read_preference=ReadPreference.PRIMARY,
+        write_concern=WriteConcern("majority", j=True),
+        read_concern=ReadConcern("majority"),
+    )
 
 
 class _ClockSetter(ServerHeartbeatListener):

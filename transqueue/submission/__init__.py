@@ -20,8 +20,18 @@ from .envelope import (
     read_envelope,
     read_item,
 )
-from .idempotency import HEADER_PATTERN, KEY, key_from_header, position_key
-from .strict_json import BATCH, SINGLE, Limits, check_keys, has_type, read_json, write_json
+from .idempotency import HEADER_PATTERN, KEY, key_from_header, key_reused, position_key
+from .strict_json import (
+    BATCH,
+    SINGLE,
+    SINGLE_BYTES,
+    Limits,
+    check_keys,
+    has_type,
+    read_json,
+    too_large,
+    write_json,
+)
 from .table import Table
 from .vetting import Vetter
 
@@ -34,6 +44,7 @@ __all__ = [
     "KEY",
     "OWN_OPTIONS",
     "SINGLE",
+    "SINGLE_BYTES",
     "USERNAME_LENGTH",
     "Admission",
     "ClassicBody",
@@ -48,9 +59,11 @@ __all__ = [
     "has_type",
     "invalid_data",
     "key_from_header",
+    "key_reused",
     "position_key",
     "read_envelope",
     "read_item",
     "read_json",
+    "too_large",
     "write_json",
 ]

@@ -49,3 +49,9 @@ def body_hash(type: str | None, data: Any, options: Any) -> str:
     """SHA-256, in hex, of what was sent: the same whatever the order of keys. A classic body has no type."""
     canonical = write_json({"type": type, "data": data, "options": options}, sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def key_reused() -> SubmissionRefused:
+    """The refusal of a known key with another body."""
+    message = "This Idempotency-Key was used before, with another body; nothing was stored."
+    return SubmissionRefused(422, "idempotency_key_reused", message)

@@ -42,6 +42,7 @@ class Limits:
 
 
 SINGLE = Limits(depth=20, keys=1000)
+SINGLE_BYTES = 256 * 1024
 BATCH = Limits(depth=SINGLE.depth + 2, keys=100_000)
 
 
@@ -100,6 +101,11 @@ def check_keys(value: Any, limit: int) -> None:
 def refused(reason: str) -> SubmissionRefused:
     """The refusal of a body that is not acceptable JSON."""
     return SubmissionRefused(400, "invalid_json", f"The body is not acceptable JSON: {reason}.")
+
+
+def too_large() -> SubmissionRefused:
+    """The refusal of one submission that is too large."""
+    return SubmissionRefused(413, "too_large", f"The submission is larger than {SINGLE_BYTES} bytes.")
 
 
 def _decoded(body: bytes) -> str:
