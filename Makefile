@@ -6,7 +6,7 @@ PLUGINS := $(wildcard plugins/*/pyproject.toml)
 RUN := .venv/.installed
 DEV := .venv/.installed-dev
 
-.PHONY: run test check chaos bench format lint types imports clean
+.PHONY: run test check chaos bench docs format lint types imports clean
 
 run: $(RUN)
 	@exec $(BIN)/transqueue up
@@ -36,6 +36,11 @@ chaos: $(DEV)
 # PART="queue http" runs only those, ROUNDS=3 each so often, QUICK=1 tiny sizes (and writes nothing).
 bench: $(DEV)
 	@$(BIN)/python -m benchmarks $(foreach part,$(PART),--part $(part)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick,--write)
+
+# The documentation, into dist/docs; a warning is an error.
+docs: $(DEV)
+	@$(BIN)/sphinx-build -q -W --keep-going -b html docs dist/docs
+	@echo "open dist/docs/index.html"
 
 format: $(DEV)
 	$(BIN)/ruff format --check .

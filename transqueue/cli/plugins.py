@@ -11,7 +11,9 @@ from ..errors import TransQueueError
 from ..plugins import PluginState
 from ..report import ProcessReport
 from ..submission import write_json
+from .plugin_new import new
 from .plugin_show import show
+from .plugin_switch import disable, enable
 from .probe import Probe
 from .screen import plain, print_table
 from .setup import NO, Setup
@@ -37,6 +39,10 @@ plugins.add_command(show)
 def list_(setup: Setup, *, as_json: bool) -> None:
     """List the plugins with their state and types."""
     _list(setup, as_json=as_json)
+
+
+for command in (new, enable, disable):
+    plugins.add_command(command)
 
 
 def _list(setup: Setup, *, as_json: bool) -> None:
