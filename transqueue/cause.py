@@ -20,13 +20,14 @@ _VARIES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\d+(?:[.,:]\d+)*"), "…"),
     (re.compile(r"\s+"), " "),
 )
+_WHOLLY_QUOTED = re.compile(r"^(['\"])(.*)\1$", re.DOTALL)  # as the message of a KeyError is
 _LOOKED_AT = 2 * CAUSE_LENGTH  # characters of a message, which may be long and hostile
 
 
 def cause_of(type: str, error: Mapping[str, Any] | None) -> str:
     """The cause of a dead transaction of a type: `<type> <exception>: <message>`; a type contains no blank."""
     error = error or {}
-    message = str(error.get("message", ""))[:_LOOKED_AT]
+    message = _WHOLLY_QUOTED.sub(r"\2", str(error.get("message", ""))[:_LOOKED_AT])
     for pattern, instead in _VARIES:
         message = pattern.sub(instead, message)
     return f"{type} {error.get('type', 'unknown')}: {message.strip()}"[:CAUSE_LENGTH]

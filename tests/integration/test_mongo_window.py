@@ -1,4 +1,4 @@
-"""What those who look on ask of the queue: depth, failures by cause, filtered pages, workers; and what it costs."""
+"""What those who look on ask of the queue: failures by cause, filtered pages, workers; and what it costs."""
 
 from __future__ import annotations
 
@@ -80,18 +80,6 @@ def stock(connect_heard, mongo_client):
 
 
 # What it costs, however much is stored
-
-
-def test_depth_is_told_from_few_keys_and_no_document(stock):
-    depths = stock.queue.backlog.by_type()
-    assert {type: (depth.queued, depth.dead) for type, depth in depths.items()} == {
-        "deposit": (200, 200),
-        "invoice.pay": (200, 200),
-        "mail": (200, 200),
-    }
-    keys, documents = stock.keys_read(stock.queue.backlog.by_type)
-    assert documents == 0
-    assert keys < 600 + 600 + 100
 
 
 def test_causes_are_told_from_the_keys_of_the_dead_alone(stock):

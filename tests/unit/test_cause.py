@@ -17,6 +17,7 @@ from transqueue.cause import CAUSE_LENGTH, cause_of, parts_of
         ("id 6b1f6a52-3c1b-4f0e-9d37-0a3c5d0b7f11 is gone", "id 0c1f6a52-3c1b-4f0e-9d37-0a3c5d0b7f22 is gone"),
         ("took 1.5 s", "took 12 s"),
         ("two\nlines", "two lines"),
+        (str(KeyError("no account 'ann'")), str(KeyError("no account 'bob'"))),
         ("token deadbeef00112233", "token 99887766aabbccdd"),
     ],
 )
@@ -25,7 +26,13 @@ def test_messages_that_differ_in_what_varies_are_one_cause(one, other):
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [("no account", "no money"), ("refused by bank", "refused by card"), ("decade", "facade")]
+    ("one", "other"),
+    [
+        ("no account", "no money"),
+        ("refused by bank", "refused by card"),
+        (str(KeyError("no account")), str(KeyError("no money"))),
+        ("decade", "facade"),
+    ],
 )
 def test_messages_that_differ_in_words_are_two(one, other):
     assert cause_of("pay", {"type": "E", "message": one}) != cause_of("pay", {"type": "E", "message": other})

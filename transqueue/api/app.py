@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from ..access import Guard
@@ -45,11 +45,13 @@ def create_app(
     overload: Overload | None = None,
     reports: Reports = tuple,
     parts: Callable[[], Sequence[Part]] | None = None,
+    dashboard: Blueprint | None = None,
 ) -> Flask:
     """The WSGI application of one process, with everything that its requests share.
 
     Without a guard everybody may do everything, and without `overload` the queue is never too deep: for tests and tools
-    that serve nobody else. `reports` gives what the processes that live tell of their plugins.
+    that serve nobody else. `reports` gives what the processes that live tell of their plugins. `dashboard` is the
+    window at /ui, which needs a queue on MongoDB.
     """
     app = Flask("transqueue", static_folder=None, template_folder="api/templates")
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
@@ -64,6 +66,8 @@ def create_app(
     _route_health(app, Health(queue, table, config.default_type))
     _route(app, "GET", "/metrics", Metrics(queue, table.states).show)
     _route_documentation(app, OpenApi(table, config.default_type, events))
+    if dashboard is not None:
+        app.register_blueprint(dashboard)
     _answer_errors(app, events)
     app.before_request(Doorkeeper(guard).admit)
     app.after_request(protected)

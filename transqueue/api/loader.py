@@ -17,6 +17,7 @@ from ..ticker import Ticker
 from .app import create_app
 from .overload import Overload
 from .renewal import BROKEN
+from .window import window
 
 
 def load_app(config: Config, uri: str, *, log_json: bool) -> Flask:
@@ -50,6 +51,7 @@ def load_app(config: Config, uri: str, *, log_json: bool) -> Flask:
         overload=overload,
         reports=queue.catalog.reports,
         parts=queue.parts.here,
+        dashboard=window(queue, table, config, events, guard),
     )
     app.config[BROKEN] = {state.name: state.reason for state in table.states() if state.state in ("broken", "missing")}
     return app

@@ -144,7 +144,7 @@ def _refuse_forgery(session: Session | None) -> None:
 
 
 def _refuse_what_came_from_elsewhere() -> None:
-    """Without keys only this machine may look, under its own name: not through a proxy, nor by a name that was rebound."""
+    """Without keys only this machine looks, under its own name: not through a proxy, nor by a name rebound to it."""
     if any(name in request.headers for name in FORWARDED):
         raise _forged("This came through a proxy, and there is no API key yet: make one with `transqueue keys create`.")
     host = urlsplit(f"//{request.host}").hostname or ""

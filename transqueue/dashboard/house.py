@@ -6,7 +6,7 @@ import platform
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from datetime import datetime
 from typing import Any
 
@@ -22,15 +22,14 @@ _IN_URI = re.compile(r"(://)[^/@\s]*@")
 
 
 def plugins(window: Window, arguments: Arguments, now: datetime) -> dict[str, Any]:  # noqa: ARG001
-    """Every plugin, here and in each worker."""
-    live = window.shared.look("workers", window.queue.workers)
-    states = window.table.states()
+    """Every plugin, here and in each process that lives."""
+    reports = window.shared.look("reports", window.queue.catalog.reports)
     settings = {name: masked(dict(section.config)) for name, section in window.config.plugins.items()}
-    breaks: dict[str, list[Any]] = {}
-    for worker in live:
-        for plugin, reason in worker.broken.items():
-            breaks.setdefault(plugin, []).append((worker, reason))
-    return {"states": states, "settings": settings, "breaks": breaks, "workers": len(live)}
+    places: dict[str, dict[str, list[Any]]] = {}
+    for report in reports:
+        for plugin, told in report.plugins.items():
+            places.setdefault(plugin, {}).setdefault(report.role, []).append((report, told))
+    return {"states": window.table.states(), "settings": settings, "places": places}
 
 
 def audit(window: Window, arguments: Arguments, now: datetime) -> dict[str, Any]:  # noqa: ARG001
@@ -65,14 +64,13 @@ def masked(value: Any, name: str = "") -> Any:
 
 
 def _plain(config: Any) -> dict[str, Any]:
-    kept = ("mongodb", "data_dir", "api", "workers", "default_type", "plugins", "routes", "transaction_module")
-    facts = {name: getattr(config, name) for name in dir(config) if not name.startswith("_")}
-    return {name: _value(facts[name]) for name in facts if name in kept or is_dataclass(facts[name])}
+    names = [field.name for field in fields(config) if field.compare and field.name not in ("file", "root", "unusable")]
+    return {name: _value(getattr(config, name)) for name in names}
 
 
 def _value(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
-        return {name: _value(one) for name, one in asdict(value).items()}
+        return {field.name: _value(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
         return {str(name): _value(one) for name, one in value.items()}
     if isinstance(value, list | tuple):

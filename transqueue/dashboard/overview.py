@@ -13,8 +13,9 @@ from . import trend
 from .query import Arguments, choice
 from .sparkline import sparkline
 from .window import Window
+from .words import span
 
-LATE_SECONDS = 30.0  # an oldest wait below it is no sign of anything
+SOON_SECONDS, LATE_SECONDS = 5.0, 30.0  # an oldest wait below these is no sign of trouble
 RECENT = timedelta(minutes=10)
 TYPES_SHOWN = 50
 CAUSES_SHOWN = 5
@@ -70,7 +71,9 @@ def overview(window: Window, arguments: Arguments, now: datetime) -> dict[str, A
     paused = shared.look("paused", queue.paused)
     causes = shared.look("causes", lambda: queue.failures.groups(recent=timedelta(hours=1)))
     reading = shared.look("reading", lambda: _reading(window, now))
-    rows = [_row(window, type, depths.types.get(type, Depth()), reading, paused, now) for type in _types(window, depths)]
+    rows = [
+        _row(window, type, depths.types.get(type, Depth()), reading, paused, now) for type in _types(window, depths)
+    ]
     oldest = max((row.oldest_seconds for row in rows if row.oldest_seconds and row.state == "ok"), default=None)
     rates = rates_of(reading.all, now)
     return {
@@ -110,8 +113,10 @@ def verdict(rates: Rates, oldest: float | None, *, workers: int, due: int) -> Ve
     if not workers:
         level = "bad" if due else "warn"
         return Verdict(level, "Nothing is processed: no worker is alive. Start some with `transqueue up` or `work`.")
-    if oldest is None or oldest < LATE_SECONDS:
+    if oldest is None or oldest < SOON_SECONDS:
         return Verdict("good", "It keeps up: what is due starts at once.")
+    if oldest < LATE_SECONDS:
+        return Verdict("good", f"It keeps up: what is due starts within {span(oldest)}.")
     if rates.ended > rates.accepted:
         return Verdict("warn", "It is catching up: more ends than comes in.")
     if rates.ended < rates.accepted:

@@ -1,8 +1,8 @@
 """Who looks: a signed cookie that stands for an API key, and how it ends.
 
-The cookie holds the key's id, never the key: what the key allows is looked up for each request, so a key that is revoked
-ends its sessions. It is signed with a secret that all hosts share, lives for an hour after the last thing that somebody
-did, and for half a day at most; pages that refresh by themselves do not count.
+The cookie holds the key's id, never the key: what the key allows is looked up for each request, so a key that is
+revoked ends its sessions. It is signed with a secret that all hosts share, lives for an hour after the last thing that
+somebody did, and for half a day at most; pages that refresh by themselves do not count.
 """
 
 from __future__ import annotations
@@ -43,7 +43,11 @@ class Session:
 
     def is_over(self, now: float) -> bool:
         """Whether it has been idle for too long, or has lasted for too long."""
-        return now - self.seen > IDLE_SECONDS or now - self.began > LONGEST_SECONDS or self.began > now + SEEN_AGAIN_SECONDS
+        return (
+            now - self.seen > IDLE_SECONDS
+            or now - self.began > LONGEST_SECONDS
+            or self.began > now + SEEN_AGAIN_SECONDS
+        )
 
     def sent(self, token: str) -> bool:
         """Whether a form came from a page of this session."""

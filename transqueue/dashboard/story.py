@@ -12,6 +12,7 @@ from ..explain import explain
 from ..submission import write_json
 from ..transaction import ENDED, HISTORY_KEPT, State, Transaction
 from .window import Window
+from .words import exact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,6 @@ def story(window: Window, transaction: Transaction, now: datetime, address: str)
         "may_retry": transaction.state is State.DEAD,
         "may_cancel": transaction.state in (State.QUEUED, State.DEAD),
         "ended": transaction.state in ENDED,
-        "follow_ups": window.queue.listing.follow_ups(transaction.id) if transaction.state in ENDED else (),
     }
 
 
@@ -95,8 +95,8 @@ def _present(one: Transaction, last: datetime, now: datetime) -> Iterator[Step]:
             worker=one.lease.worker,
         )
     elif one.state is State.QUEUED:
-        words = f"waits; due {'since' if one.due_at <= now else 'at'}"
-        yield Step(at=one.due_at, words=words, state="queued", kind="wait", seconds=_between(last, now))
+        words = f"waits, due {'since' if one.due_at <= now else 'at'} {exact(one.due_at)}:"
+        yield Step(at=last, words=words, state="queued", kind="wait", seconds=_between(last, now))
 
 
 def _between(first: datetime, second: datetime) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, cast
@@ -15,21 +15,15 @@ from ..events import Events
 from ..handlers import Handler
 from ..mongodb import MongoQueue
 from ..plugins import PluginState
-from ..submission import Admission
+from ..submission import Admission, Table
 
 FRESH_SECONDS = 2.0  # how long several who look on share one look
 
 Value = TypeVar("Value")
 
 
-class PluginTable(Protocol):
-    """From types to handlers, and how each plugin is in this process."""
-
-    def resolve(self, type: str, /) -> Handler | None: ...
-
-    def types(self) -> Mapping[str, Handler]: ...
-
-    def parked(self, type: str, /) -> str | None: ...
+class PluginTable(Table, Protocol):
+    """The table from type to handler that also knows how each plugin is in this process."""
 
     def states(self) -> Sequence[PluginState]: ...
 

@@ -19,7 +19,7 @@ _SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
 def span(seconds: float | None) -> str:
     """A span of time in at most two units: `2 h 5 min`, `1.25 s`, `12 ms`."""
     if seconds is None:
-        return "–"
+        return "-"
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms" if seconds >= 0.001 else f"{max(0.0, seconds) * 1000:.1g} ms"
     if seconds < 10:
@@ -53,7 +53,7 @@ def exact(moment: datetime) -> str:
 def count(number: float | None) -> str:
     """A number with its thousands apart, and one decimal where it is small and not whole."""
     if number is None:
-        return "–"
+        return "-"
     if number == int(number):
         return f"{int(number):,}"
     return f"{number:,.1f}" if abs(number) < 100 else f"{number:,.0f}"
@@ -70,11 +70,12 @@ def size(number: float) -> str:
 
 def pretty(value: Any) -> str:
     """A JSON value in lines, cut where it is very long."""
-    written = value if isinstance(value, str) else _in_lines(value)
+    written = value if isinstance(value, str) else in_lines(value)
     return written if len(written) <= SHOWN_LENGTH else f"{written[:SHOWN_LENGTH]}\n… (cut; the API gives all of it)"
 
 
-def _in_lines(value: Any) -> str:
+def in_lines(value: Any) -> str:
+    """A JSON value, indented."""
     plain = simplejson.loads(write_json(value), use_decimal=True)
     return str(simplejson.dumps(plain, use_decimal=True, indent=2, ensure_ascii=False))
 

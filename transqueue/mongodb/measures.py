@@ -105,6 +105,20 @@ class MongoMeasures(Measures):
             rows = list(self._minutes.find(query, {"at": 1, "n": 1}, hint="series"))
         return steps(((row["at"], _figures(row)) for row in rows), since, step_seconds)
 
+    def by_type(self, since: datetime, until: datetime, step_seconds: int) -> Mapping[str, Sequence[Point]]:
+        """As `series`, of every type that has figures and of `ALL`, from one look by minutes.
+
+        Raises:
+            QueueUnavailable: the database did not answer.
+        """
+        found: dict[str, list[tuple[datetime, Figures]]] = {}
+        with answering("read measures"):
+            names = self._minutes.distinct("type", {"span": MINUTE})
+            query = {"span": MINUTE, "type": {"$in": names}, "at": {"$gte": since, "$lt": until}}
+            for row in self._minutes.find(query, {"type": 1, "at": 1, "n": 1}, hint="series"):
+                found.setdefault(row["type"], []).append((row["at"], _figures(row)))
+        return {type: steps(rows, since, step_seconds) for type, rows in found.items()}
+
     def depths(self) -> Depths:
         """As `Measures.depths` promises: what was counted last, unless nobody has for long.
 

@@ -27,9 +27,9 @@ from ..report import EndedWorker, WorkerReport
 from ..transaction import FREE_LANES, KEYED_LANES, State, Transaction
 from .api_keys import ApiKeys
 from .audit import MongoAudit
-from .backlog import Backlog
 from .catalog import Catalog
 from .circumstances import Gathering
+from .condition import Condition, Surveyor
 from .connection import Connection
 from .failures import Failures
 from .intake import Intake
@@ -41,6 +41,7 @@ from .ordered import Ordered
 from .parts import Parts
 from .pauses import Pauses
 from .records import Records
+from .secret import Secrets
 from .settlements import Settlements
 from .workers import Workers
 
@@ -59,10 +60,16 @@ class MongoQueue(TransactionQueue):
         self._workers, self._leases = Workers(connection, on_lapse=self._measured.lapsed), Leases(connection)
         self._settlements, self._pauses = Settlements(connection), Pauses(connection)
         self._gathering, self.audit = Gathering(connection, self._workers, self._pauses), MongoAudit(connection)
-        self.listing, self.backlog = Listing(connection), Backlog(connection)
+        self.listing = Listing(connection)
         self.failures = Failures(connection, self._ordered)
         self.clock, self.database, self.catalog = connection.clock, connection.database, Catalog(connection)
         self.api_keys, self.parts = ApiKeys(connection), Parts(connection)
+
+        self.secrets, self._surveyor = Secrets(connection), Surveyor(connection)
+
+    def condition(self) -> Condition:
+        """How the database is."""
+        return self._surveyor.look()
 
     @property
     def sessions(self) -> tuple[Any, ...]:
