@@ -86,7 +86,7 @@ class Executor:
         try:
             value = self._timed(transaction.type, bound, loaded(transaction, bound.handler), context)
             _refuse_ended(effects)
-            outcome = completed(value, context.follow_ups)
+            outcome = completed(value, _traced(context.follow_ups, transaction))
         except BaseException as error:
             _raise_conflict(error, effects)
             outcome = self.decide(error, transaction, bound.handler)
@@ -170,6 +170,13 @@ class Executor:
 def is_completion(settlement: Settlement) -> bool:
     """Whether the handler returned, rather than raised."""
     return settlement.outcome.verb is Verb.COMPLETE
+
+
+def _traced(follow_ups: tuple[Transaction, ...], transaction: Transaction) -> tuple[Transaction, ...]:
+    """What follows is of the same trace."""
+    if transaction.traceparent is None:
+        return follow_ups
+    return tuple(replace(one, traceparent=transaction.traceparent) for one in follow_ups)
 
 
 def _with_follow_ups(outcomes: list[Outcome], follow_ups: tuple[Transaction, ...]) -> list[Outcome]:

@@ -92,6 +92,7 @@ class Transaction:
         after_dead: what it does, once dead, to the later ones of its key: `block` or `skip`.
         alone: it was in a group that died together, so it next runs by itself.
         deferred_since: since when its handler has been raising `RetryLater`.
+        traceparent: the W3C trace context that it was submitted in; what follows from it has the same.
         request_id: of the request that submitted it; on each line that is logged of it.
         history: the last 20 things that happened to it, oldest first.
         on_end: what is enqueued in the session of each end that it comes to: done, rejected, dead or cancelled.
@@ -122,6 +123,7 @@ class Transaction:
     submitter: str = ""
     idempotency: Idempotency | None = None
     plugin: Stamp | None = None
+    traceparent: str | None = None
     request_id: str | None = None
     on_end: tuple[OnEnd, ...] = ()
     origin: Mapping[str, Any] | None = None
@@ -177,6 +179,7 @@ def _following(one: OnEnd, ended: Transaction, id: str, now: datetime) -> Transa
         lane=keyed_lane(one.plugin.name if one.plugin else "", one.ordering_key or "") if keyed else free_lane(id),
         submitter=ended.submitter,
         plugin=one.plugin,
+        traceparent=ended.traceparent,
         origin=ending(ended),
     )
 

@@ -18,7 +18,8 @@ def test_an_accepted_transaction_is_stored_as_it_was_given(queue, bench):
         ordering_key="ann",
         submitter="shop",
         idempotency=Idempotency("k", "h"),
-        plugin=Stamp("ledger", "1.0"),
+        plugin=Stamp("ledger", "1.0", "a1b2c3d4"),
+        traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         due_at=bench.at(60),
     )
     (receipt,) = queue.enqueue([given])

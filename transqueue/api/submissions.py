@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import Response, request
@@ -36,6 +37,7 @@ from .gate import leave
 from .intake import Intake
 from .overload import Overload
 
+TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")  # W3C's
 BATCH_BYTES = 4 * 1024 * 1024
 BATCH_ITEMS = 1000
 
@@ -82,7 +84,9 @@ class Submissions:
         return success({"results": results}, message=f"{well} of {len(results)} accepted")
 
     def _admitted(self, envelope: Envelope, key: str | None) -> Sealed:
-        return self._intake.seal(self._admission.admit(envelope, key=key, access=access()))
+        admitted = self._admission.admit(envelope, key=key, access=access())
+        trace = request.environ.get("HTTP_TRACEPARENT", "")
+        return self._intake.seal(replace(admitted, traceparent=trace) if TRACEPARENT.fullmatch(trace) else admitted)
 
     def _judged(self, item: Any, key: str | None) -> _Judged:
         try:

@@ -44,15 +44,14 @@ def encode(transaction: Transaction) -> Document:
         document["after_dead"] = transaction.after_dead
     if transaction.idempotency:
         document["idempotency"] = {"key": transaction.idempotency.key, "body_hash": transaction.idempotency.body_hash}
-    if transaction.request_id:
-        document["request_id"] = transaction.request_id
     if transaction.plugin:
         document["plugin"] = _stamp(transaction.plugin)
     if transaction.on_end:
         document["on_end"] = [_on_end(one) for one in transaction.on_end]
     if transaction.origin:
         document["origin"] = stored(transaction.origin)
-    return document
+    told = {"traceparent": transaction.traceparent, "request_id": transaction.request_id}
+    return document | {name: value for name, value in told.items() if value is not None}
 
 
 def decode(document: Mapping[str, Any]) -> Transaction:
@@ -82,6 +81,7 @@ def decode(document: Mapping[str, Any]) -> Transaction:
         history=tuple(document.get("history", ())),
         submitter=document["submitter"],
         idempotency=Idempotency(key["key"], key["body_hash"]) if key else None,
+        traceparent=document.get("traceparent"),
         request_id=document.get("request_id"),
         plugin=Stamp(**plugin) if plugin else None,
         on_end=tuple(_restored_on_end(one) for one in document.get("on_end", ())),
