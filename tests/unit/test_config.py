@@ -14,8 +14,10 @@ from transqueue.config import (
     DEFAULT_CONFIG,
     ApiConfig,
     Config,
+    LogsConfig,
     MongodbConfig,
     PluginConfig,
+    RetentionConfig,
     WorkersConfig,
     did_you_mean,
     find_config,
@@ -267,9 +269,16 @@ def test_the_default_file_says_the_defaults_and_enables_two_plugins(file):
 
 
 def settings() -> list[str]:
-    sections = {"mongodb": MongodbConfig, "api": ApiConfig, "workers": WorkersConfig, "plugins.ledger": PluginConfig}
+    sections = {
+        "mongodb": MongodbConfig,
+        "api": ApiConfig,
+        "workers": WorkersConfig,
+        "retention": RetentionConfig,
+        "logs": LogsConfig,
+        "plugins.ledger": PluginConfig,
+    }
     inner = [f"{name}.{field.name}" for name, kind in sections.items() for field in dataclasses.fields(kind)]
-    not_written = ("file", "root", "positions", "secrets", "unusable")
+    not_written = ("file", "left_out", "root", "positions", "secrets", "unusable")
     outer = [field.name for field in dataclasses.fields(Config) if field.name not in not_written]
     return inner + outer
 
@@ -280,7 +289,7 @@ def test_the_default_file_writes_and_explains_every_setting(file, setting):
     line = read_config(written(file, DEFAULT_CONFIG), {}).problem(setting, "").line
     lines = DEFAULT_CONFIG.splitlines()
     assert re.match(rf"\s*{key}:", lines[line - 1])
-    explained = key in ("mongodb", "api", "workers") or "#" in lines[line - 2]
+    explained = key in ("mongodb", "api", "workers", "retention", "logs") or "#" in lines[line - 2]
     assert explained
 
 

@@ -36,6 +36,7 @@ def load_app(config: Config, uri: str, *, log_json: bool) -> Flask:
     atexit.register(table.shutdown, "api")
     atexit.register(Reporting(table, queue.catalog, "api", config.api.port, events).close)
     measures = queue.measures
+    measures.keep_days = config.retention.measures_days
     overload = Overload(measures, queue.clock, config.api.max_queued)
     turns = (measures.flush, measures.refresh_depths, overload.look)
     ticker = Ticker("measures", FLUSH_SECONDS, *turns, events=events).start()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Protocol
 
+from ..config import Config
 from ..events import Events
 from ..part import Reload
 from ..signals import ReloadFlag
@@ -45,6 +46,11 @@ class Reloader:
         self._flag, self._wake, self._events, self._tell = flag, wake, events, tell
         self._request = ""
         self._step: Callable[[], None] | None = None
+
+    @property
+    def config(self) -> Config:
+        """The configuration in use."""
+        return self._running.config
 
     def ask(self, request: str) -> None:
         """Somebody asked through the database; safe from any thread."""

@@ -14,8 +14,8 @@ from ..config import Config
 from ..events import Events
 from ..signals import ReloadFlag, StopFlag
 from ..supervisor import Supervisor
+from .housekeeping import housekeeping
 from .judging import Ruling
-from .measuring import measuring
 from .presence import Presence
 from .probe import Probe
 from .reloader import Reloader
@@ -69,10 +69,11 @@ def work(setup: Setup) -> None:
     click.echo(
         f"{config.workers.processes} workers, database {config.mongodb.database}; Ctrl-C ends them in good order"
     )
-    with measuring(queue, events), Presence(queue, "work", config, events=events) as presence:
+    with Presence(queue, "work", config, events=events) as presence:
         reloader = Reloader(
             supervisor, Ruling(config, states), flag=reload, wake=stop.wake, events=events, tell=presence.tell
         )
         presence.asked = reloader.ask
-        supervisor.run(stop, beside=[reloader])
+        with housekeeping(queue, lambda: reloader.config, events):
+            supervisor.run(stop, beside=[reloader])
     queue.close()

@@ -27,8 +27,8 @@ from ..supervisor import Neighbour, Supervisor
 from .credential import api_key, key_file
 from .door import Door
 from .greeting import Greeting
+from .housekeeping import housekeeping
 from .judging import Ruling
-from .measuring import measuring
 from .presence import Presence
 from .probe import Probe
 from .reloader import Reloader
@@ -57,7 +57,7 @@ def up(setup: Setup, key_file: Path | None) -> None:
         greeting = Greeting(config, states, stop, key)
         door = Door(config, uri, events=events, log_json=not on_terminal)
         supervisor = Supervisor(config, uri, queue, events=events, log_json=not on_terminal, on_ready=greeting.start)
-        with measuring(queue, events), Presence(queue, "up", config, events=events) as presence:
+        with Presence(queue, "up", config, events=events) as presence:
             reloader = Reloader(
                 supervisor,
                 Ruling(config, states),
@@ -68,7 +68,8 @@ def up(setup: Setup, key_file: Path | None) -> None:
                 door=door,
             )
             presence.asked = reloader.ask
-            supervisor.run(stop, beside=[reloader, door, *beside])
+            with housekeeping(queue, lambda: reloader.config, events):
+                supervisor.run(stop, beside=[reloader, door, *beside])
         queue.close()
     click.echo("Stopped. Everything accepted is kept.")
 

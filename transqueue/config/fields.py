@@ -14,6 +14,7 @@ from .scalar import read_scalar
 NULL = "has no value: give it one, or remove the line"
 MAPPING = "must be a mapping: `key: value` lines below it, or {} for none"
 
+NEVER, MOST_DAYS = "never", 36_500.0
 TINY = 1e-9  # seconds: nothing shorter is meant by a number above 0
 
 Rule = Callable[[Any], str | None]  # what is wrong with a value, none when it is well
@@ -68,6 +69,17 @@ def seconds(minimum: float, maximum: float) -> Exact:
     return Exact("a number of seconds", (float, int), _within(minimum or TINY, maximum, said), into=float)
 
 
+def days() -> Exact:
+    """A number of days, whole or not, or `never`, which becomes none."""
+    return Exact("a number of days, or never", (float, int, str), _days, into=_kept)
+
+
+def some_days(minimum: float) -> Exact:
+    """A number of days, whole or not."""
+    said = f"from {minimum:g} to {MOST_DAYS:g}"
+    return Exact("a number of days", (float, int), _within(minimum, MOST_DAYS, said), into=float)
+
+
 def switch() -> Exact:
     """True or false."""
     return Exact("true or false", (bool,))
@@ -112,6 +124,16 @@ def _read(value: Any) -> Any:
 
 def _within(minimum: float, maximum: float, said: str) -> Rule:
     return lambda value: None if minimum <= value <= maximum else f"must be {said}, not {value}"
+
+
+def _days(value: Any) -> str | None:
+    if value == NEVER or (not isinstance(value, str) and 0 < value <= MOST_DAYS):
+        return None
+    return f"must be a number of days, more than 0 and at most {MOST_DAYS:g}, or {NEVER}"
+
+
+def _kept(value: Any) -> float | None:
+    return None if value == NEVER else float(value)
 
 
 def _printable(value: str) -> str | None:

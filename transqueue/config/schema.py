@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validates_schema
 
 from . import rules
-from .fields import MAPPING, NULL, Exact, OfKey, Table, seconds, switch, text, whole
+from .fields import MAPPING, NULL, Exact, OfKey, Table, days, seconds, some_days, switch, text, whole
 from .frozen import FrozenDict
 from .nearest import did_you_mean
-from .values import ApiConfig, MongodbConfig, PluginConfig, WorkersConfig
+from .values import ApiConfig, LogsConfig, MongodbConfig, PluginConfig, RetentionConfig, WorkersConfig
 
 DAY = 86_400
 
@@ -94,6 +94,26 @@ class WorkersSection(Section):
     stop_seconds = seconds(0, 3600)
 
 
+class RetentionSection(Section):
+    """`retention:`"""
+
+    makes = RetentionConfig
+    done_days = days()
+    rejected_days = days()
+    cancelled_days = days()
+    dead_days = days()
+    idempotency_days = some_days(1)
+    measures_days = some_days(1)
+
+
+class LogsSection(Section):
+    """`logs:`"""
+
+    makes = LogsConfig
+    format = text(rules.one_of("auto", "json", "console"))
+    level = text(rules.one_of("debug", "info", "warning", "error"))
+
+
 class Override(Section):
     """`plugins.<name>.handlers.<type>:`"""
 
@@ -124,6 +144,8 @@ class File(Section):
     data_dir = text(rules.data_dir)
     api = Part(ApiSection)
     workers = Part(WorkersSection)
+    retention = Part(RetentionSection)
+    logs = Part(LogsSection)
     default_type = text(rules.transaction_type)
     plugins = Table(rules.plugin_name, PluginSection().load)
     routes = Table(rules.type_or_family, text().deserialize)

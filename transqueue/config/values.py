@@ -65,6 +65,26 @@ class WorkersConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogsConfig:
+    """How logs look: `json`, `console`, or `auto` (console on a terminal), and from which level on they are written."""
+
+    format: str = "auto"
+    level: str = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionConfig:
+    """How many days what has ended is kept, none for ever; how long keys hold; how long figures are kept."""
+
+    done_days: float | None = 7.0
+    rejected_days: float | None = 30.0
+    cancelled_days: float | None = 30.0
+    dead_days: float | None = None
+    idempotency_days: float = 30.0
+    measures_days: float = 14.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PluginConfig:
     """The admin's word on one plugin: `config` is the plugin's to check, `handlers` overrides fields by type."""
 
@@ -97,6 +117,8 @@ class Config:
     data_dir: Path = Path(".transqueue")
     api: ApiConfig = ApiConfig()
     workers: WorkersConfig = WorkersConfig()
+    retention: RetentionConfig = RetentionConfig()
+    logs: LogsConfig = LogsConfig()
     default_type: str = "deposit"
     plugins: Mapping[str, PluginConfig] = field(default_factory=FrozenDict)
     routes: Mapping[str, str] = field(default_factory=FrozenDict)

@@ -89,6 +89,14 @@ def decode(document: Mapping[str, Any]) -> Transaction:
     )
 
 
+def decode_first(document: Mapping[str, Any]) -> Transaction:
+    """The first transaction of an idempotency key, also one of which nothing but the key is kept."""
+    if "state" in document:
+        return decode(document)
+    missing = {"data": {}, "due_at": document["created_at"], "max_attempts": 1, "priority": 0, "lane": 0}
+    return decode({**missing, **document, "state": document["was"], "attempts": 0, "crashes": 0})
+
+
 def _stamp(stamp: Stamp) -> Document:
     return {"name": stamp.name, "version": stamp.version} | ({"schema": stamp.schema} if stamp.schema else {})
 

@@ -20,7 +20,7 @@ from ..errors import QueueUnavailable, Unstorable
 from ..queue import Receipt, Sealed
 from ..transaction import Transaction
 from .connection import CALL_SECONDS, Connection, answering
-from .documents import decode, encode
+from .documents import decode_first, encode
 
 DUPLICATE_KEY = 11000
 LOOK_AGAIN_SECONDS = 0.02
@@ -97,7 +97,7 @@ class Intake:
 
     def _by_keys(self, keys: Iterable[Key]) -> list[Transaction]:
         either = [{"submitter": submitter, "idempotency.key": key} for submitter, key in keys]
-        return [decode(document) for document in self._q.find({"$or": either})]
+        return [decode_first(document) for document in self._q.find({"$or": either})]
 
 
 def _troubles(details: Mapping[str, Any], sealed: Sequence[Sealed]) -> Mapping[int, str]:

@@ -31,6 +31,9 @@ _STORED = {
 }
 
 
+_NOT_SLIM: Document = {"state": {"$exists": True}}  # what has a state is more than a kept key
+
+
 class Listing:
     """Lists Q."""
 
@@ -49,7 +52,7 @@ class Listing:
             floor = None if few else self._floor(ids)
             if floor:
                 ids["$gte"] = max(floor, ids.get("$gte", ""))
-            query = stored_filter(filter) | ({"_id": ids} if ids else {})
+            query = _NOT_SLIM | stored_filter(filter) | ({"_id": ids} if ids else {})
             rows = self._q.find(query, hint=few).sort("_id", DESCENDING).limit(limit + 1)
             found = [decode(document) for document in rows]
         if len(found) > limit:

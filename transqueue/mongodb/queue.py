@@ -43,6 +43,8 @@ from .pauses import Pauses
 from .records import Records
 from .secret import Secrets
 from .settlements import Settlements
+from .sweep import Sweep
+from .turns import Turns
 from .workers import Workers
 
 
@@ -64,6 +66,7 @@ class MongoQueue(TransactionQueue):
         self.failures = Failures(connection, self._ordered)
         self.clock, self.database, self.catalog = connection.clock, connection.database, Catalog(connection)
         self.api_keys, self.parts = ApiKeys(connection), Parts(connection)
+        self.sweep = Sweep(connection, Turns(connection))
 
         self.secrets, self._surveyor = Secrets(connection), Surveyor(connection)
 

@@ -24,7 +24,7 @@ class Records:
         """As `TransactionQueue.get` promises."""
         with answering("read a transaction"):
             document = self._q.find_one({"_id": transaction_id})
-        return decode(document) if document else None
+        return decode(document) if document and "state" in document else None
 
     def ended(self, ids: Collection[str]) -> frozenset[str]:
         """As `TransactionQueue.ended` promises."""
@@ -39,7 +39,8 @@ class Records:
         grouping = {"$group": {"_id": {"type": "$type", "state": "$state"}, "count": {"$sum": 1}}}
         with answering("count transactions"):
             # The sort makes the server walk the index of what is due, which has both fields, and touch no document.
-            for row in self._q.aggregate([{"$sort": {"state": 1, "type": 1}}, grouping], hint="due"):
+            among = {"$match": {"state": {"$in": [str(state) for state in State]}}}
+            for row in self._q.aggregate([among, {"$sort": {"state": 1, "type": 1}}, grouping], hint="due"):
                 counted.setdefault(row["_id"]["type"], {})[State(row["_id"]["state"])] = row["count"]
         return counted
 

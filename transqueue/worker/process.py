@@ -72,6 +72,7 @@ def work(assignment: Assignment) -> None:
     except TransQueueError as error:
         events.emit("worker.boot_failed", message=str(error))
         sys.exit(EXIT_BOOT_FAILED)
+    queue.measures.keep_days = assignment.config.retention.measures_days
     ticker = Ticker("measures", FLUSH_SECONDS, queue.measures.flush, events=events).start()
     reporting = Reporting(table, queue.catalog, "worker", assignment.slot, events)
     try:
