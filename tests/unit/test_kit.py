@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import threading
 
 import pytest
@@ -217,6 +219,23 @@ def test_no_handler_survives_its_crash(make_tq):
 
     kit = make_tq(provides={"odd": [stubborn]})
     assert kit.perform("stubborn", {}).error.startswith("WorkerDied")
+
+
+def test_async_handlers_are_run_too_and_die_as_others_do(make_tq):
+    @handler("slow", timeout_seconds=0.2, max_attempts=1)
+    async def slow(transaction, context):
+        """Wait."""
+        await asyncio.sleep(transaction.data["seconds"])
+        if transaction.data.get("crash"):
+            with contextlib.suppress(BaseException):
+                crash()
+        return "waited"
+
+    kit = make_tq(provides={"odd": [slow]})
+    assert kit.perform("slow", {"seconds": 0}).result == "waited"
+    assert kit.perform("slow", {"seconds": 0, "crash": True}).error.startswith("WorkerDied")
+    late = kit.perform("slow", {"seconds": 60})
+    assert (late.state, "0.2 s" in late.error) == ("dead", True)
 
 
 def test_a_hang_costs_no_time_and_ends_as_a_timeout(kit, instead):

@@ -24,7 +24,9 @@ class Death(BaseException):
         super().__init__(reason)
 
 
-class _Last(threading.local):
+class _Last:
+    """Of all threads: an async handler dies in the one that runs its event loop."""
+
     death: Death | None = None
 
 
