@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from .attempt import completed, decide, loaded
 from .clock import Clock
@@ -84,7 +85,7 @@ class Executor:
         """
         context = self._context(bound, [transaction], effects)
         try:
-            value = self._timed(transaction.type, bound, loaded(transaction, bound.handler), context)
+            value = self._timed([transaction], bound, loaded(transaction, bound.handler), context)
             _refuse_ended(effects)
             outcome = completed(value, _traced(context.follow_ups, transaction))
         except BaseException as error:
@@ -104,7 +105,7 @@ class Executor:
         context = self._context(bound, members, effects)
         try:
             given = [loaded(member, bound.handler) for member in members]
-            entries = self._timed(members[0].type, bound, given, context)
+            entries = self._timed(members, bound, given, context)
             _refuse_ended(effects)
             outcomes = self._outcomes(list(entries), members, bound.handler)
             outcomes = _with_follow_ups(outcomes, context.follow_ups)
@@ -141,12 +142,14 @@ class Executor:
         else:
             self._marker.group(deadline=deadline, timeout_seconds=seconds)
 
-    def _timed(self, type: str, bound: Bound, given: Any, context: Context) -> Any:
+    def _timed(self, members: Sequence[Transaction], bound: Bound, given: Any, context: Context) -> Any:
+        """Call the handler; what anybody logs meanwhile has the transaction's facts on its line."""
         began = time.perf_counter()
         try:
-            return bound.call(given, context)
+            with bound_contextvars(**_told(members)):
+                return bound.call(given, context)
         finally:
-            self._ran(type, time.perf_counter() - began)
+            self._ran(members[0].type, time.perf_counter() - began)
 
     def _outcomes(self, entries: list[Any], members: Sequence[Transaction], handler: Handler) -> list[Outcome]:
         if len(entries) != len(members):
@@ -157,14 +160,22 @@ class Executor:
         ]
 
     def _context(self, bound: Bound, members: Sequence[Transaction], effects: Effects | None) -> Context:
-        ids = members[0].id if len(members) == 1 else [member.id for member in members]
         return Context(
             config=bound.config,
-            log=structlog.get_logger("transqueue.handler", transaction=ids, type=members[0].type),
+            log=structlog.get_logger("transqueue.handler", **_told(members)),
             deadline=self._monotonic() + bound.handler.timeout_seconds,
             _db=effects.db if effects else None,
             _new=self._new,
         )
+
+
+def _told(members: Sequence[Transaction]) -> dict[str, Any]:
+    """What is on each line that is logged of an attempt."""
+    if len(members) > 1:
+        return {"transaction": [member.id for member in members], "type": members[0].type}
+    one = members[0]
+    told = {"transaction": one.id, "type": one.type, "attempt": one.attempt}
+    return told | ({"request_id": one.request_id} if one.request_id else {})
 
 
 def is_completion(settlement: Settlement) -> bool:
@@ -173,10 +184,11 @@ def is_completion(settlement: Settlement) -> bool:
 
 
 def _traced(follow_ups: tuple[Transaction, ...], transaction: Transaction) -> tuple[Transaction, ...]:
-    """What follows is of the same trace."""
-    if transaction.traceparent is None:
+    """What follows is of the same trace, and of the same request."""
+    trace, request = transaction.traceparent, transaction.request_id
+    if trace is None and request is None:
         return follow_ups
-    return tuple(replace(one, traceparent=transaction.traceparent) for one in follow_ups)
+    return tuple(replace(one, traceparent=trace, request_id=request) for one in follow_ups)
 
 
 def _with_follow_ups(outcomes: list[Outcome], follow_ups: tuple[Transaction, ...]) -> list[Outcome]:

@@ -29,7 +29,9 @@ WARNINGS = frozenset(
         "plugin.broken",
         "plugin.missing",
         "queue.unavailable",
+        "reload.refused",
         "request.failed",
+        "ticker.failed",
         "transaction.buried",
         "transactions.rescued",
         "worker.boot_failed",
@@ -44,6 +46,11 @@ PRIVATE = frozenset({"message"})
 QUIET = frozenset({"transactions.completed", "transaction.accepted"})
 
 
+def in_json(format: str) -> bool:
+    """Whether a format (`json`, `console`, or `auto`: console on a terminal) comes to JSON here."""
+    return format == "json" or (format == "auto" and not sys.stderr.isatty())
+
+
 def configure(*, as_json: bool | None = None, level: str = "INFO", secrets: Collection[str] = ()) -> None:
     """Set logging up for this process; `secrets` are masked in every line, whoever logs it."""
     shared: list[Any] = [
@@ -51,8 +58,8 @@ def configure(*, as_json: bool | None = None, level: str = "INFO", secrets: Coll
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    in_json = not sys.stderr.isatty() if as_json is None else as_json
-    renderer: Any = structlog.processors.JSONRenderer() if in_json else structlog.dev.ConsoleRenderer()
+    json_lines = in_json("auto") if as_json is None else as_json
+    renderer: Any = structlog.processors.JSONRenderer() if json_lines else structlog.dev.ConsoleRenderer()
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),

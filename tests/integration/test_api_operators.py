@@ -159,3 +159,23 @@ def test_metrics_tell_what_was_counted_what_waits_and_how_plugins_are(client, qu
 
 def test_metrics_of_an_empty_queue_are_well_formed(client):
     assert of(metrics(client), "transqueue_workers", host="") == 0
+
+
+def test_a_request_keeps_its_id_from_the_header_to_the_transaction(client, queue):
+    body, sent = {"type": "deposit", "data": {}}, "order-7/try.1"
+    answer = client.post("/api/data/", json=body, headers={"X-Request-Id": sent})
+    assert answer.headers["X-Request-Id"] == sent
+    assert queue.get(answer.json["data"]["transaction_id"]).request_id == sent
+    batch = client.post("/api/data/batch", json={"transactions": [body]}, headers={"X-Request-Id": sent})
+    (result,) = batch.json["data"]["results"]
+    assert queue.get(result["data"]["transaction_id"]).request_id == sent
+
+
+@pytest.mark.parametrize("sent", [None, "", "two words", "x" * 129, "caf\u00e9", 'a"b'])
+def test_a_request_without_a_well_formed_id_gets_one(client, queue, sent):
+    headers = {} if sent is None else {"X-Request-Id": sent}
+    answer = client.post("/api/data/", json={"type": "deposit", "data": {}}, headers=headers)
+    made = answer.headers["X-Request-Id"]
+    assert len(made) == 32
+    assert queue.get(answer.json["data"]["transaction_id"]).request_id == made
+    assert client.get("/nowhere").headers["X-Request-Id"] != made

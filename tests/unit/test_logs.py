@@ -129,3 +129,37 @@ def test_a_fact_that_json_does_not_know_is_told_all_the_same():
 
 def test_the_driver_is_quiet_about_its_own_doings():
     assert lines("""start(level="DEBUG"); logging.getLogger("pymongo.command").debug("sent")""") == []
+
+
+def test_whatever_is_logged_in_an_attempt_has_the_transaction_and_its_request_on_the_line():
+    told = lines("""
+        from datetime import UTC, datetime
+        from transqueue import Handler
+        from transqueue.executor import Bound, Executor
+        from transqueue.marker import Marker
+        from transqueue.testing import SettableClock
+        from transqueue.transaction import Transaction
+        start(as_json=True)
+        now = datetime(2026, 1, 1, tzinfo=UTC)
+        def handle(transaction, context):
+            logging.getLogger("acme").warning("by logging")
+            context.log.info("by context")
+        one = Transaction(
+            id="1" * 21, type="a", data={}, created_at=now, due_at=now, max_attempts=8, attempts=2, request_id="r-1"
+        )
+        executor = Executor(clock=SettableClock(now), marker=Marker(), new_transaction=None)
+        executor.attempt(Bound(Handler(type="a", target=handle), handle, {}), one)
+        logging.getLogger("acme").warning("afterwards")
+    """)
+    facts = {"transaction": "1" * 21, "type": "a", "attempt": 3, "request_id": "r-1"}
+    assert [line["event"] for line in told] == ["by logging", "by context", "afterwards"]
+    assert [{name: line.get(name) for name in facts} for line in told[:2]] == [facts, facts]
+    assert facts.keys().isdisjoint(told[2])
+
+
+def test_a_format_is_json_console_or_what_fits_the_place():
+    (line,) = lines("""
+        assert logs.in_json("json") and not logs.in_json("console") and logs.in_json("auto")
+        start(as_json=logs.in_json("auto"), level="WARNING").emit("worker.died", ending="killed")
+    """)
+    assert line["event"] == "worker.died"

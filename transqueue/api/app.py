@@ -27,6 +27,7 @@ from .metrics import Metrics
 from .openapi import OpenApi
 from .overload import Overload
 from .pauses import Pauses
+from .request_id import answered, begin
 from .submissions import Submissions
 from .transactions import Transactions
 from .waiters import Waiters
@@ -69,8 +70,10 @@ def create_app(
     if dashboard is not None:
         app.register_blueprint(dashboard)
     _answer_errors(app, events)
+    app.before_request(begin)
     app.before_request(Doorkeeper(guard).admit)
     app.after_request(protected)
+    app.after_request(answered)
     return app
 
 

@@ -26,7 +26,7 @@ def load_app(config: Config, uri: str, *, log_json: bool) -> Flask:
     Raises:
         TransQueueError: it cannot be served, and why.
     """
-    logs.configure(as_json=log_json, secrets=config.secrets)
+    logs.configure(as_json=log_json, level=config.logs.level.upper(), secrets=config.secrets)
     events = Events(logs.listener(role="api"))
     queue = connect(uri, config.mongodb.database)
     require_keys(queue.api_keys, config.api.host, loopback=config.api.loopback)

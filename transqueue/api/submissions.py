@@ -36,6 +36,7 @@ from .doorkeeper import access
 from .gate import leave
 from .intake import Intake
 from .overload import Overload
+from .request_id import request_id
 
 TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")  # W3C's
 BATCH_BYTES = 4 * 1024 * 1024
@@ -86,7 +87,8 @@ class Submissions:
     def _admitted(self, envelope: Envelope, key: str | None) -> Sealed:
         admitted = self._admission.admit(envelope, key=key, access=access())
         trace = request.environ.get("HTTP_TRACEPARENT", "")
-        return self._intake.seal(replace(admitted, traceparent=trace) if TRACEPARENT.fullmatch(trace) else admitted)
+        traceparent = trace if TRACEPARENT.fullmatch(trace) else None
+        return self._intake.seal(replace(admitted, traceparent=traceparent, request_id=request_id()))
 
     def _judged(self, item: Any, key: str | None) -> _Judged:
         try:

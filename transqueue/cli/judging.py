@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..config import Config, read_config
 from ..errors import ReloadRefused, TransQueueError
@@ -40,7 +40,7 @@ def judge(running: Ruling) -> Ruling:
     if running.config.file is None:
         raise ReloadRefused("There is no configuration file to read again.")
     try:
-        config = read_config(running.config.file, os.environ)
+        config = replace(read_config(running.config.file, os.environ), logs=running.config.logs)
         _refuse_fixed(running.config, config)
         with Probe(config) as probe:
             states = probe.states()

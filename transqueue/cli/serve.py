@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from functools import partial
 
 import click
@@ -19,10 +18,11 @@ from .judging import Ruling
 from .presence import Presence
 from .probe import Probe
 from .reloader import Reloader
-from .setup import Setup, api_url
+from .setup import Setup, api_url, log_options
 
 
 @click.command()
+@log_options
 @click.pass_obj
 def api(setup: Setup) -> None:
     """Serve the API of this host, until Ctrl-C."""
@@ -32,8 +32,8 @@ def api(setup: Setup) -> None:
     from .renewals import OwnRenewals  # noqa: PLC0415
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it is served
-    config, uri, log_json = setup.config, setup.uri, not sys.stderr.isatty()
-    logs.configure(as_json=log_json, secrets=config.secrets)
+    config, uri, log_json = setup.config, setup.uri, logs.in_json(setup.config.logs.format)
+    logs.configure(as_json=log_json, level=config.logs.level.upper(), secrets=config.secrets)
     events = Events(logs.listener(role="api"))
     check_free(config.api.host, config.api.port)
     with Probe(config) as probe:
@@ -54,12 +54,13 @@ def api(setup: Setup) -> None:
 
 
 @click.command()
+@log_options
 @click.pass_obj
 def work(setup: Setup) -> None:
     """Run the workers of this host, until Ctrl-C."""
-    stop, reload, log_json = StopFlag(), ReloadFlag(), not sys.stderr.isatty()
+    stop, reload, log_json = StopFlag(), ReloadFlag(), logs.in_json(setup.config.logs.format)
     config, uri = setup.config, setup.uri
-    logs.configure(as_json=log_json, secrets=config.secrets)
+    logs.configure(as_json=log_json, level=config.logs.level.upper(), secrets=config.secrets)
     events = Events(logs.listener(role="supervisor"))
     with Probe(config) as probe:
         queue = setup.queue

@@ -5,11 +5,12 @@ from __future__ import annotations
 import getpass
 import os
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, wraps
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -103,6 +104,21 @@ class Setup:
     def queue(self) -> MongoQueue:
         """The queue, connected."""
         return connect(self.uri, self.config.mongodb.database)
+
+
+def log_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--log-format` and `--log-level`, which go before config.yaml's `logs:`."""
+
+    @click.option("--log-format", type=click.Choice(["auto", "json", "console"]), help="Else logs.format.")
+    @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Else logs.level.")
+    @click.pass_obj
+    @wraps(command)
+    def logging(setup: Setup, /, *given: Any, log_format: str | None, log_level: str | None, **options: Any) -> Any:
+        said = {name: value for name, value in (("format", log_format), ("level", log_level)) if value}
+        setup.config = replace(setup.config, logs=replace(setup.config.logs, **said))
+        return command(*given, **options)
+
+    return logging
 
 
 @contextmanager

@@ -32,20 +32,22 @@ from .judging import Ruling
 from .presence import Presence
 from .probe import Probe
 from .reloader import Reloader
-from .setup import Setup
+from .setup import Setup, log_options
 
 AGAIN_SECONDS = 2.0
 
 
 @click.command()
 @key_file
+@log_options
 @click.pass_obj
 def up(setup: Setup, key_file: Path | None) -> None:
     """Run everything on this machine: MongoDB if mongodb.uri is empty, the API, and the workers."""
     config, stop, reload, key = setup.config, StopFlag(), ReloadFlag(), api_key(key_file)
-    on_terminal = sys.stderr.isatty()
-    level = "WARNING" if on_terminal else "INFO"
-    logs.configure(as_json=not on_terminal, level=level, secrets=config.secrets)
+    log_json = logs.in_json(config.logs.format)
+    # On a terminal what `up` itself says is not to be lost between lines that nobody needs.
+    level = "WARNING" if config.logs.level == "info" and sys.stderr.isatty() else config.logs.level.upper()
+    logs.configure(as_json=log_json, level=level, secrets=config.secrets)
     events = Events(logs.listener(role="supervisor"))
     click.echo(f"Starting TransQueue with {setup.path} ...")
     with Probe(config) as probe, _database(config, events) as (uri, beside):
@@ -55,8 +57,8 @@ def up(setup: Setup, key_file: Path | None) -> None:
         states = probe.states()
         config = probe.config
         greeting = Greeting(config, states, stop, key)
-        door = Door(config, uri, events=events, log_json=not on_terminal)
-        supervisor = Supervisor(config, uri, queue, events=events, log_json=not on_terminal, on_ready=greeting.start)
+        door = Door(config, uri, events=events, log_json=log_json)
+        supervisor = Supervisor(config, uri, queue, events=events, log_json=log_json, on_ready=greeting.start)
         with Presence(queue, "up", config, events=events) as presence:
             reloader = Reloader(
                 supervisor,

@@ -229,6 +229,7 @@ class Batches:
             transaction=one.transaction.id,
             type=one.transaction.type,
             attempt=one.transaction.attempt,
+            request_id=one.transaction.request_id,
             error=error.get("type"),
             message=error.get("message"),  # for who listens; the logs leave it out
         )

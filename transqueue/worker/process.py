@@ -60,7 +60,8 @@ def work(assignment: Assignment) -> None:
     die_with_parent(assignment.supervisor)
     stop = StopFlag(ignore_interrupt=True)
     alarm = LeaseAlarm()
-    logs.configure(as_json=assignment.log_json, secrets=assignment.config.secrets)
+    config = assignment.config
+    logs.configure(as_json=assignment.log_json, level=config.logs.level.upper(), secrets=config.secrets)
     events = Events(logs.listener(role="worker", worker=assignment.worker[:8], slot=assignment.slot))
     try:
         queue = connect(assignment.uri, assignment.config.mongodb.database)
