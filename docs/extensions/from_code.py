@@ -18,6 +18,7 @@ from sphinx.util.docutils import SphinxDirective
 
 import pytest_transqueue
 import transqueue
+import transqueue.client
 import transqueue.testing
 from transqueue import hookspecs
 from transqueue.api.operations import OPERATIONS
@@ -37,6 +38,11 @@ def hooks() -> Iterator[str]:
 def authors() -> Iterator[str]:
     """What `transqueue` itself exports."""
     yield from exports(transqueue)
+
+
+def client() -> Iterator[str]:
+    """What `transqueue.client` exports."""
+    yield from exports(transqueue.client)
 
 
 def testing() -> Iterator[str]:
@@ -91,12 +97,14 @@ def members(kind: type) -> Iterator[str]:
 
 
 def signature(name: str, target: Callable[..., Any]) -> str:
-    """A signature as Python code."""
+    """A signature as Python code, without what is not for callers."""
     try:
-        found = re.sub(r"'([^']*)'", r"\1", str(inspect.signature(target)))
+        whole = inspect.signature(target)
     except ValueError:
-        found = ""
-    return f"```python\n{name}{found}\n```" if found else ""
+        return ""
+    named = [one for one in whole.parameters.values() if one.name != "self" and not one.name.startswith("_")]
+    text = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(whole.replace(parameters=named)))
+    return f"```python\n{name}{text}\n```"
 
 
 def told(target: Any) -> str:
@@ -143,6 +151,7 @@ def fenced(text: str) -> str:
 
 SOURCES: dict[str, Callable[[], Iterator[str]]] = {
     "authors": authors,
+    "client": client,
     "configuration": configuration,
     "hooks": hooks,
     "http": http,

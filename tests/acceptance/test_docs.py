@@ -73,6 +73,7 @@ def test_the_code_of_the_pages_does_what_they_say(tmp_path: Path, mongo_uri: str
     assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
 
 
+@pytest.mark.timeout(400)
 def test_the_tutorial_can_be_followed_word_for_word(reader: Reader) -> None:
     for kind, text in _steps(TUTORIAL):
         if kind == "file":

@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+
+from transqueue.cli import root
+from transqueue.cli.setup import Setup
 
 KINDS: Mapping[str, Sequence[str]] = {
     "plain": (),
@@ -20,6 +24,8 @@ KINDS: Mapping[str, Sequence[str]] = {
 }
 RESULTS = {name: {"message": "Hello Ada"} for name in KINDS} | {"kept": {"paid": "user123"}}
 NIGHTLY = '"""Pay."""\n\n\ndef process(transaction):\n    """Pay in."""\n    return {"paid": transaction["username"]}\n'
+
+pytestmark = pytest.mark.timeout(400)
 
 
 def run(site: Any, *command: str) -> str:
@@ -37,7 +43,9 @@ def generated(make_site: Any) -> Any:
     try:
         (site.folder / "nightly.py").write_text(NIGHTLY)
         for name, options in KINDS.items():
-            run(site, "transqueue", "plugins", "new", name, *options)
+            asked = ["plugins", "new", name, "--dir", str(site.folder), *options]
+            done = CliRunner().invoke(root, asked, obj=Setup(str(site.folder / "config.yaml")))
+            assert done.exit_code == 0, done.output
         quiet = ("--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--disable-pip-version-check")
         folders = [f"./transqueue-{name}" for name in KINDS]
         run(site, "python", "-m", "pip", "install", *quiet, "--target", str(site.packages), *folders)
@@ -58,7 +66,7 @@ def test_each_processes_a_transaction_in_a_running_transqueue(generated: Any) ->
     generated.enable(*KINDS)
     running = generated.start("up")
     running.until_ready()
-    generated.wait_until(generated._is_open, timeout=30, message="the door opens")
+    generated.wait_until(generated._is_open, timeout=60, message="the door opens")
     ids = {}
     for name in KINDS:
         data = {"username": "user123", "value": 5} if name == "kept" else {"name": "Ada"}
@@ -66,6 +74,6 @@ def test_each_processes_a_transaction_in_a_running_transqueue(generated: Any) ->
         status, answer, _ = generated.ask("POST", "/api/data/", {"type": type, "data": data})
         assert status == 200, answer
         ids[name] = answer["data"]["transaction_id"]
-    generated.until([*ids.values()], "done")
+    generated.until([*ids.values()], "done", timeout=60)
     assert {name: generated.transaction(id)["result"] for name, id in ids.items()} == RESULTS
     running.stop()

@@ -17,6 +17,8 @@ from transqueue.testing.real import kit_on
 CODE = (Path(__file__).parent / "data" / "strict_cases.py").read_text()
 PARKED = "class.broken"
 
+pytestmark = pytest.mark.timeout(400)  # several workers die on the way, and each start takes its time
+
 
 class Cases:
     """The cases, run in real processes once, and in kits."""
@@ -50,7 +52,9 @@ class Cases:
     def _really(self) -> dict[str, Any]:
         site = self.site
         site.database["Full"].insert_one({"_id": 1, "n": 1})
-        running = site.up()
+        running = site.start("up")
+        running.until_ready()
+        site.wait_until(site._is_open, timeout=60, message="the door opens")
         told, ids = {}, {}
         for name, type, data, options in self.module.CASES:
             body = {"type": type, "data": data} | ({"options": options} if options else {})

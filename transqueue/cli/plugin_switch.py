@@ -20,7 +20,7 @@ from ..plugins import installed
 from .probe import Probe
 from .setup import WRONG, Setup, fail
 
-NEXT = "It is put to use at the next start of TransQueue."
+NEXT = "What runs goes by it after `transqueue reload`, or at the next start."
 
 
 @click.command()
