@@ -6,10 +6,10 @@ because it is stored and given back as JSON.
 
 from __future__ import annotations
 
-import json
 import traceback
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from json import dumps, loads  # taken now: a plugin may replace them
 from typing import Any
 
 from .backoff import backoff_seconds
@@ -97,9 +97,9 @@ def _later(error: RetryLater, transaction: Transaction, now: datetime) -> Outcom
 def _as_json(value: Any) -> Any:
     """The value after a round trip through JSON, as a submitter will see it."""
     try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        text = dumps(value, allow_nan=False, ensure_ascii=False)
         size = len(text.encode())
-        back = json.loads(text, parse_int=_int64, object_pairs_hook=_object)
+        back = loads(text, parse_int=_int64, object_pairs_hook=_object)
         levels = _levels(back)
     except (TypeError, ValueError, RecursionError) as error:
         raise ResultRefused(f"the handler's result is not JSON: {error}") from error
