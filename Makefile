@@ -6,7 +6,7 @@ PLUGINS := $(wildcard plugins/*/pyproject.toml)
 RUN := .venv/.installed
 DEV := .venv/.installed-dev
 
-.PHONY: run test check chaos bench docs format lint types imports clean
+.PHONY: run test check chaos figures bench docs format lint types imports clean
 
 run: $(RUN)
 	@exec $(BIN)/transqueue up
@@ -41,6 +41,10 @@ bench: $(DEV)
 docs: $(DEV)
 	@$(BIN)/sphinx-build -q -W --keep-going -b html docs dist/docs
 	@echo "open dist/docs/index.html"
+
+# How long recovery takes on this machine: docs/guarantees.md.
+figures: $(DEV)
+	@$(BIN)/python tests/figures --times $(or $(TIMES),5) $(NAMES)
 
 format: $(DEV)
 	$(BIN)/ruff format --check .

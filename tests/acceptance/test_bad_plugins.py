@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.timeout(400)  # of which the first test waits for all of them to start and end
+
 # At loading: what the plugin is, and the words in which it is told broken.
 LOADING: dict[str, tuple[str, str]] = {
     "an ImportError": ("import nonesuch", "No module named 'nonesuch'"),
@@ -150,14 +152,16 @@ def outcome(make_site: Callable[[], Any]) -> Iterator[Outcome]:
         (outcome.ids[kind],) = site.enqueue(name_of(kind), {"name": kind}, max_attempts=1)
     (outcome.ids["nobody's"],) = site.enqueue("orphan", {})
     up = site.start("up", TRANSQUEUE_PROBE_SECONDS="8")
-    up.until_ready(2)
+    site.wait_until(
+        lambda: len(up.events("worker.ready")) >= 2, timeout=90, message=f"the workers are ready {up.told()}"
+    )
     ended = [outcome.ids[kind] for kind, row in HANDLERS.items() if row[1] != "queued"]
-    site.until(ended, timeout=60)
-    site.wait_until(lambda: _deferred(outcome), timeout=20, message="the one that wants to wait has run")
+    site.until(ended, timeout=120)
+    site.wait_until(lambda: _deferred(outcome), timeout=60, message="the one that wants to wait has run")
     outcome.plugins = {one["name"]: one for one in site.ask("GET", "/api/plugins")[1]["data"]["plugins"]}
     outcome.refused = site.ask("POST", "/api/data/", {"type": "orphan", "data": {}})
-    site.until(site.enqueue("well", *({"n": number} for number in range(50))), "done", timeout=40)
-    outcome.code = up.stop(timeout=40)
+    site.until(site.enqueue("well", *({"n": number} for number in range(50))), "done", timeout=90)
+    outcome.code = up.stop(timeout=60)
     outcome.up = up
     yield outcome
     site.close()
