@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from collections import namedtuple
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,11 +11,14 @@ from pathlib import Path
 import pytest
 
 from transqueue.cli import machine
-from transqueue.cli.deployment import check_clock, check_waiting
+from transqueue.cli.deployment import check_clock, check_dead, check_parts, check_paused, check_waiting
 from transqueue.cli.doctor import check_plugins
 from transqueue.cli.finding import Verdict
 from transqueue.cli.machine import check_folder, check_mongod
 from transqueue.config import Config
+from transqueue.measures import Depth, Depths
+from transqueue.part import Part, Reload
+from transqueue.pause import Pause
 from transqueue.plugins import PluginState
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -104,3 +108,31 @@ def test_a_mongod_that_may_not_be_executed_is_wrong(tmp_path: Path, monkeypatch:
     found = check_mongod(tmp_path)
     assert found.verdict is Verdict.WRONG
     assert "chmod +x" in found.cure
+
+
+def test_dead_ones_and_paused_types_are_told_with_what_to_do() -> None:
+    (dead,) = check_dead(Depths(NOW, {"deposit": Depth(dead=3), "greet": Depth(queued=1)}))
+    assert (dead.verdict, dead.message) == (Verdict.WARNING, "3 are dead")
+    assert "transqueue ls --state dead --type deposit" in str(dead.cure)
+    (paused,) = check_paused({"pay.*": Pause("cli:ann", NOW, "the bank is down")})
+    assert paused.message == "paused by cli:ann at 2026-01-01 00:00:00.000 UTC: the bank is down"
+    assert "transqueue resume 'pay.*'" in str(paused.cure)
+
+
+def part(**changes: object) -> Part:
+    given = {"id": "p", "role": "up", "host": socket.gethostname(), "pid": 7, "version": "1.0", "started_at": NOW}
+    return Part(**{**given, **changes})  # type: ignore[arg-type]
+
+
+def test_a_part_that_refused_its_reload_or_has_not_read_the_file_is_told() -> None:
+    refused = Reload(well=False, message="api.port: too big", at=NOW)
+    (found,) = check_parts([part(reload=refused)], NOW)
+    assert "was refused: api.port: too big" in found.message
+    later = NOW + timedelta(seconds=5)
+    (found,) = check_parts([part()], later)
+    assert (found.verdict, found.cure) == (Verdict.WARNING, "`transqueue reload`")
+    reloaded = part(reload=Reload(well=True, message="put to use", at=NOW + timedelta(seconds=9)))
+    (found,) = check_parts([reloaded], later)
+    assert found.verdict is Verdict.OK
+    assert [one.verdict for one in check_parts([part(host="elsewhere")], later)] == [Verdict.OK]
+    assert [one.check for one in check_parts([part(), part(version="1.1")], NOW)][-1] == "versions"

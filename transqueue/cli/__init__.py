@@ -37,6 +37,7 @@ COMMANDS = {
     "show": "records",
     "stats": "records",
     "submit": "submit",
+    "top": "top",
     "up": "up",
     "work": "serve",
 }

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping
-from datetime import datetime
+import socket
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 
 from ..clock import HostClock
 from ..errors import QueueUnavailable, TopologyRefused, TransQueueError
+from ..measures import Depths
 from ..mongodb import MongoQueue
 from ..mongodb.embedded import attach
+from ..part import Part
+from ..pause import Pause
 from .finding import Finding, ok, warning, wrong
-from .screen import told_seconds
+from .screen import told_seconds, told_time
 from .setup import Setup
 
 CLOCK_SECONDS = 1.0
@@ -34,7 +39,12 @@ def check_deployment(setup: Setup, types: Collection[str] | None) -> Iterator[Fi
         yield ok("database", f"{setup.config.mongodb.uri_shown or 'the private MongoDB'} answers and is a replica set")
         yield check_clock(queue.clock.now(), HostClock().now())
         yield check_workers(queue)
-        yield from check_waiting(queue.oldest_due(), queue.clock.now(), types)
+        depths = queue.measures.depths()
+        oldest = {type: one.oldest_due_at for type, one in depths.types.items() if one.oldest_due_at}
+        yield from check_waiting(oldest, queue.clock.now(), types)
+        yield from check_dead(depths)
+        yield from check_paused(queue.paused())
+        yield from check_parts(queue.parts.here(), _changed_at(setup.path))
     except QueueUnavailable as error:
         yield wrong("database", str(error), "It stopped answering a moment ago: look again.")
     finally:
@@ -74,6 +84,51 @@ def check_waiting(oldest: Mapping[str, datetime], now: datetime, types: Collecti
             yield ok(f"type {type}", told)
     if not oldest:
         yield ok("queue", "nothing is due")
+
+
+def check_dead(depths: Depths) -> Iterator[Finding]:
+    """Nothing is dead: that is an operator's case, and may hold back ordering keys."""
+    for type, depth in depths.types.items():
+        if depth.dead:
+            cure = (
+                f"`transqueue ls --state dead --type {type}` shows why; mend it, then `transqueue retry` or `cancel`."
+            )
+            yield warning(f"type {type}", f"{depth.dead} are dead", cure)
+
+
+def check_paused(paused: Mapping[str, Pause]) -> Iterator[Finding]:
+    """What an operator paused is told, for it may have been forgotten."""
+    for type, pause in paused.items():
+        because = f": {pause.reason}" if pause.reason else ""
+        told = f"paused by {pause.by} at {told_time(pause.at)}{because}"
+        yield warning(f"type {type}", told, f"`transqueue resume '{type}'` lets it go on.")
+
+
+def check_parts(parts: Sequence[Part], changed_at: datetime | None) -> Iterator[Finding]:
+    """Each part took up the configuration as it is, and all are of one version."""
+    for part in parts:
+        name, where = f"{part.role} {part.pid}", f"{part.role} on {part.host} (pid {part.pid})"
+        if part.reload and not part.reload.well:
+            cure = "Correct it, then `transqueue reload`; until then what ran before goes on."
+            yield warning(name, f"the last reload of {where} was refused: {part.reload.message}", cure)
+        elif part.host == socket.gethostname() and _is_older(part, changed_at):
+            yield warning(name, f"config.yaml was changed since {where} read it", "`transqueue reload`")
+        else:
+            yield ok(name, f"{where}, version {part.version}")
+    if len({part.version for part in parts}) > 1:
+        yield warning("versions", "parts of several versions run side by side", "Upgrade the older ones soon.")
+
+
+def _is_older(part: Part, changed_at: datetime | None) -> bool:
+    read_at = part.reload.at if part.reload and part.reload.at else part.started_at
+    return bool(changed_at and read_at and changed_at > read_at)
+
+
+def _changed_at(file: Path) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    except OSError:
+        return None
 
 
 def _has_handler(type: str, types: Collection[str]) -> bool:

@@ -9,13 +9,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
+from rich.table import Table
 
+from ..measures import Depths
 from ..submission import write_json
 from ..transaction import State, Transaction
 from .chosen import filter_of, filtered, matching
 from .screen import plain, print_table, told_time
 from .setup import NO, Setup, fail
+from .top import watch
 
+WATCH_SECONDS = 2.0
 DATA_SHOWN = 60  # on a terminal
 COLOURS: Mapping[str, str] = {
     State.DONE: "green",
@@ -57,15 +61,28 @@ def ls(setup: Setup, /, *, limit: int, as_json: bool, **given: Any) -> None:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.option("--watch", "watches", is_flag=True, help="Again every two seconds, until Ctrl-C: what has not ended.")
 @click.pass_obj
-def stats(setup: Setup, *, as_json: bool) -> None:
+def stats(setup: Setup, *, as_json: bool, watches: bool) -> None:
     """Count transactions by type and state."""
+    if watches:
+        watch(lambda: _depths(setup.queue.measures.depths()), WATCH_SECONDS, once=False)
+        return
     counts = setup.queue.counts()
     if as_json:
         click.echo(json.dumps(counts))
         return
     rows = [[type, *(str(found.get(state, 0)) for state in State)] for type, found in sorted(counts.items())]
     print_table(("type", *State), rows)
+
+
+def _depths(depths: Depths) -> Table:
+    """How many wait, run, or are dead, from what is counted in the background."""
+    table = Table("type", "due", "queued", "running", "dead", box=None, pad_edge=False, header_style="bold")
+    for type, depth in depths.types.items():
+        table.add_row(plain(type), *(str(count) for count in (depth.due, depth.queued, depth.running, depth.dead)))
+    table.caption = f"counted at {told_time(depths.at)}"
+    return table
 
 
 def _row(one: Transaction) -> tuple[str, ...]:
