@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 
 import pytest
 from marshmallow import Schema, fields
@@ -24,6 +25,8 @@ from transqueue.testing import (
     kit as kit_module,
 )
 from transqueue.testing.provided import project_plugins
+
+START_SECONDS = 0.5  # of the processor; it takes about a tenth of that
 
 
 class Order(Schema):
@@ -295,6 +298,15 @@ def test_events_can_be_looked_at(kit, instead):
     instead(crash)
     kit.perform("order", {"item": "tea"})
     assert [event.name for event in kit.events if event.name.startswith("worker")] == ["worker.died"]
+
+
+def test_it_starts_in_a_moment(make_tq):
+    took = []
+    for _ in range(3):
+        began = time.process_time()
+        make_tq(provides={"shop": [order, receipt, stock, many]})
+        took.append(time.process_time() - began)
+    assert min(took) < START_SECONDS
 
 
 def test_the_configuration_is_judged_as_strictly_as_a_file(make_tq):
