@@ -50,6 +50,7 @@ class Work:
     type: str
     lanes: Sequence[int]
     ledger: bool = False
+    seconds: float = 0  # how long it goes on; 0: until nothing is left
     written: bool = True  # whether each lease is written on its document; without, lanes alone keep the two apart
 
 
@@ -77,15 +78,26 @@ def drain(
         return _run(stage, works, count)
 
 
+def end_to_end(stage: Stage, template: Template, seconds: float) -> Sample:
+    """Insert 500 at a time while two processes lease and settle, for some seconds; what is done counts."""
+    with stage.site() as site:
+        stage.prepare(site)
+        lanes = [[lane for lane in FREE_LANES if lane % PROCESSES == n] for n in range(PROCESSES)]
+        works = [Work(stage.uri, site.name, template.type, mine, seconds=seconds) for mine in lanes]
+        started = [_started(work) for work in works]
+        q = site.q.with_options(write_concern=DURABLE)
+        for _, link in started:
+            link.send("go")
+        began = time.perf_counter()
+        while time.perf_counter() < began + seconds:
+            q.insert_many(list(template.many(LEASED)), ordered=False)
+        done = sum(link.recv() for _, link in started)
+        _end(started)
+        return Sample(done / seconds)
+
+
 def _run(stage: Stage, works: Sequence[Work], count: int) -> Sample:
-    links = []
-    for work in works:
-        ours, theirs = _spawn.Pipe()
-        process = _spawn.Process(target=_process, args=(work, theirs), daemon=True)
-        process.start()
-        links.append((process, ours))
-    for _, link in links:
-        assert link.recv() == "ready"
+    links = [_started(work) for work in works]
     pids = [process.pid for process, _ in links]
     cpu, mongod, began = cpu_seconds(pids), cpu_seconds([stage.mongod_pid]), time.perf_counter()
     for _, link in links:
@@ -96,11 +108,23 @@ def _run(stage: Stage, works: Sequence[Work], count: int) -> Sample:
         "mongod µs": (cpu_seconds([stage.mongod_pid]) - mongod) / count * 1e6,
         "client µs": (cpu_seconds(pids) - cpu) / count * 1e6,
     }
-    for process, link in links:
-        link.send("end")
-        process.join()
+    _end(links)
     assert done == count, f"{done} of {count}"
     return Sample(count / seconds, facts)
+
+
+def _started(work: Work) -> tuple[Any, Link]:
+    ours, theirs = _spawn.Pipe()
+    process = _spawn.Process(target=_process, args=(work, theirs), daemon=True)
+    process.start()
+    assert ours.recv() == "ready"
+    return process, ours
+
+
+def _end(started: Sequence[tuple[Any, Link]]) -> None:
+    for process, link in started:
+        link.send("end")
+        process.join()
 
 
 def _process(work: Work, link: Link) -> None:
@@ -124,12 +148,18 @@ class _Pipeline:
         self._in_session = self._database.with_options(write_concern=WriteConcern())
 
     def leases(self) -> Iterator[tuple[str, list[Document]]]:
-        """What is leased together, and its token: lane by lane, until nothing is left."""
-        for lane in self._work.lanes:
-            since = datetime(2020, 1, 1, tzinfo=UTC)
-            while rows := self._candidates(lane, since):
-                since = rows[-1]["due_at"]
-                yield self._taken(rows) if self._work.written else ("", rows)
+        """What is leased together, and its token: lane by lane, until nothing is left or the time is over."""
+        since = dict.fromkeys(self._work.lanes, datetime(2020, 1, 1, tzinfo=UTC))
+        until = time.perf_counter() + self._work.seconds
+        while True:
+            for lane in self._work.lanes:
+                while rows := self._candidates(lane, since[lane]):
+                    since[lane] = rows[-1]["due_at"]
+                    yield self._taken(rows) if self._work.written else ("", rows)
+                    if self._work.seconds and time.perf_counter() > until:
+                        return
+            if time.perf_counter() > until:
+                return
 
     def _candidates(self, lane: int, since: datetime) -> list[Document]:
         due = {"$gte": since, "$lte": datetime.now(UTC)}
