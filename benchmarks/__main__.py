@@ -26,10 +26,11 @@ DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
 @click.command()
 @click.option("--part", "names", multiple=True, type=click.Choice(list(PARTS)), help="Only this part; may be repeated.")
 @click.option("--rounds", default=0, help="How often each contender runs.", show_default="5, or 1 with --quick")
+@click.option("--scale", default=1.0, help="Sizes as a multiple of the usual ones.", show_default=True)
 @click.option("--quick", is_flag=True, help="Tiny sizes: shows that everything runs, measures nothing.")
 @click.option("--write", is_flag=True, help=f"Write the tables into docs/{DOCUMENT.name}.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
-def main(names: tuple[str, ...], rounds: int, *, quick: bool, write: bool, as_json: bool) -> None:
+def main(names: tuple[str, ...], rounds: int, scale: float, *, quick: bool, write: bool, as_json: bool) -> None:
     """Measure TransQueue beside what MongoDB can do, and beside other queues. Nothing else should run meanwhile."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     rows: list[Row] = []
@@ -39,7 +40,7 @@ def main(names: tuple[str, ...], rounds: int, *, quick: bool, write: bool, as_js
         facts = machine.facts(stage.folder, stage.mongod_told)
         for name in names or PARTS:
             task = progress.add_task(name)
-            run = Run(stage, rounds or (1 if quick else 5), quick, _teller(progress, task, name))
+            run = Run(stage, rounds or (1 if quick else 5), quick, scale, _teller(progress, task, name))
             measured = list(PARTS[name](run))
             progress.remove_task(task)
             rows += measured

@@ -41,7 +41,7 @@ LIGHT = WriteConcern(w=1, j=False)
 _spawn = multiprocessing.get_context("spawn")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """What one process of a pipeline does; with `ledger`, the deposits are credited in sessions."""
 
@@ -74,7 +74,10 @@ def drain(
         stage.prepare(site)
         fill(site.q, template, count, users)
         lanes = [[lane for lane in (*FREE_LANES, *KEYED_LANES) if lane % PROCESSES == n] for n in range(PROCESSES)]
-        works = [Work(stage.uri, site.name, template.type, mine, ledger, written) for mine in lanes]
+        works = [
+            Work(uri=stage.uri, database=site.name, type=template.type, lanes=mine, ledger=ledger, written=written)
+            for mine in lanes
+        ]
         return _run(stage, works, count)
 
 
@@ -83,7 +86,9 @@ def end_to_end(stage: Stage, template: Template, seconds: float) -> Sample:
     with stage.site() as site:
         stage.prepare(site)
         lanes = [[lane for lane in FREE_LANES if lane % PROCESSES == n] for n in range(PROCESSES)]
-        works = [Work(stage.uri, site.name, template.type, mine, seconds=seconds) for mine in lanes]
+        works = [
+            Work(uri=stage.uri, database=site.name, type=template.type, lanes=mine, seconds=seconds) for mine in lanes
+        ]
         started = [_started(work) for work in works]
         q = site.q.with_options(write_concern=DURABLE)
         for _, link in started:

@@ -16,10 +16,11 @@ class Run:
     stage: Stage
     rounds: int
     quick: bool
+    scale: float
     tell: Callable[[str], None]
 
     def size(self, usual: int, quick: int) -> int:
-        return quick if self.quick else usual
+        return quick if self.quick else max(quick, int(usual * self.scale))
 
 
 Part = Callable[[Run], Iterator[Row]]

@@ -89,7 +89,7 @@ def _peers(run: Run) -> list[Peer]:
         Peer(
             name="BullMQ on Redis, fsync always",
             server=redis,
-            install=lambda: node_modules("bullmq", "bullmq"),
+            install=lambda: node_modules("bullmq", "bullmq", "ioredis"),
             enqueue=node("bullmq.mjs"),
             work=node("bullmq.mjs", "work"),
             processes=2,

@@ -22,6 +22,7 @@ WITHOUT = "TRANSQUEUE_WITHOUT"  # names of plugins to leave out, separated by co
 COMMANDS = {
     "api": "serve",
     "audit": "audit",
+    "bench": "bench",
     "cancel": "change",
     "check": "check",
     "doctor": "doctor",

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-COMMANDS = ["api", "check", "doctor", "init", "keys", "ls", "plugins", "show", "stats", "submit", "up", "work"]
+COMMANDS = ["api", "bench", "check", "doctor", "init", "keys", "ls", "plugins", "show", "stats", "submit", "up", "work"]
 NOWHERE = "000000000000000000000"
 
 
