@@ -14,7 +14,28 @@ from typing import Any
 
 import pytest
 
-COMMANDS = ["api", "bench", "check", "doctor", "init", "keys", "ls", "plugins", "show", "stats", "submit", "up", "work"]
+COMMANDS = [
+    "api",
+    "audit",
+    "bench",
+    "cancel",
+    "check",
+    "doctor",
+    "explain",
+    "init",
+    "keys",
+    "ls",
+    "pause",
+    "plugins",
+    "reload",
+    "resume",
+    "retry",
+    "show",
+    "stats",
+    "submit",
+    "up",
+    "work",
+]
 NOWHERE = "000000000000000000000"
 
 
