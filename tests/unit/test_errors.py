@@ -24,6 +24,7 @@ from transqueue.errors import (
     TopologyRefused,
     TrackLost,
     TransQueueError,
+    Unstorable,
 )
 
 LATE, EARLY = Problem(9, 1, "api.port", "too big"), Problem(2, 5, "plugins", "unknown key")
@@ -40,6 +41,7 @@ EXAMPLES = [
     MongodNotStarted("the port is taken", "Choose another"),
     QueueUnavailable("no answer within 5 s"),
     TrackLost(),
+    Unstorable(),
     SubmissionRefused(429, "too_many", "Wait.", errors={"data.value": ["Not a number."]}, retry_after_seconds=3),
 ]
 by_name = pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)

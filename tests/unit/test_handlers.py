@@ -54,6 +54,7 @@ def test_a_bare_mark_has_the_documented_defaults():
         "plugin": "",
         "distribution": "",
         "version": "",
+        "fingerprint": "",
     }
 
 
