@@ -19,7 +19,7 @@ from zlib import crc32
 LANES = 16
 FREE_LANES = range(LANES)
 KEYED_LANES = range(LANES, 2 * LANES)
-VERSION = 1  # of the stored document
+VERSION = 1  # of the stored document; the next version of TransQueue writes at most one higher
 MAX_CRASHES = 3
 HISTORY_KEPT = 20
 ID_LENGTH = 21
@@ -95,6 +95,7 @@ class Transaction:
         traceparent: the W3C trace context that it was submitted in; what follows from it has the same.
         request_id: of the request that submitted it; on each line that is logged of it.
         history: the last 20 things that happened to it, oldest first.
+        v: the format that it is stored in; of a newer one than this version's only what it is called is known.
         on_end: what is enqueued in the session of each end that it comes to: done, rejected, dead or cancelled.
         origin: for one that was enqueued so, the transaction that ended, as `ending` tells of it.
     """
@@ -125,6 +126,7 @@ class Transaction:
     plugin: Stamp | None = None
     traceparent: str | None = None
     request_id: str | None = None
+    v: int = VERSION
     on_end: tuple[OnEnd, ...] = ()
     origin: Mapping[str, Any] | None = None
 

@@ -15,7 +15,7 @@ from ..handlers import TYPE_LENGTH
 from ..operator import Operator
 from ..queue import TransactionQueue
 from ..submission import Table
-from ..transaction import ENDED, ID_LENGTH, State, Transaction
+from ..transaction import ENDED, ID_LENGTH, VERSION, State, Transaction
 from .answers import shown, success
 from .doorkeeper import access
 from .query import query
@@ -99,6 +99,8 @@ class Transactions:
 
     def _changed(self, before: Transaction, verb: str, *, well: bool) -> Response:
         transaction = self._found(before.id)
+        if transaction.v > VERSION:
+            raise SubmissionRefused(409, "newer_format", str((transaction.error or {}).get("message")))
         if not well:
             message = f"A transaction that is {transaction.state} cannot be {verb}."
             raise SubmissionRefused(409, "wrong_state", message)

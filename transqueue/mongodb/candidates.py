@@ -19,7 +19,7 @@ from pymongo import ASCENDING, DESCENDING
 
 from ..transaction import FREE_LANES, State
 from .connection import Connection
-from .documents import Document
+from .documents import READABLE, Document
 
 DUE_ORDER = [("priority", DESCENDING), ("due_at", ASCENDING), ("_id", ASCENDING)]
 AGE_ORDER = DUE_ORDER[1:]
@@ -31,6 +31,7 @@ FROM_START_SECONDS = 1.0
 SHARE = 20  # reads from the start take at most a twentieth of the time
 LONG_WALK_SECONDS = 0.2  # one that takes longer is not repeated at once, even when nothing is found
 PRIORITY_SECONDS = 0.25
+NEWER_SECONDS = 10.0
 _ROW = {"_id": 1, "due_at": 1, "alone": 1}
 
 
@@ -44,6 +45,7 @@ class _Type:
         is_long: the last read found as many as were asked for.
         turn, aged: grow with each read, and with each by age.
         prioritized: whether any has a priority, and when that was asked.
+        newer_until: until when documents of a newer format are stepped over, which costs looking at each.
     """
 
     places: dict[int, datetime] = field(default_factory=dict)
@@ -52,6 +54,7 @@ class _Type:
     turn: int = 0
     aged: int = 0
     prioritized: tuple[bool, float] = (True, float("-inf"))
+    newer_until: float = float("-inf")
 
     def since(self, lanes: Sequence[int], moment: float, *, in_vain: bool) -> datetime | None:
         """From where to read on; none when it is time to read from the start."""
@@ -97,6 +100,10 @@ class Candidates:
         """Some of this type were put back at their place: the next read is from the start."""
         self._types.pop(type, None)
 
+    def beware(self, type: str) -> None:
+        """Some of this type are of a newer format: they are nobody's here, and must not hide those behind them."""
+        self._types[type] = _Type(newer_until=self._monotonic() + NEWER_SECONDS)
+
     def _read_on(
         self, type: str, known: _Type, limit: int, lanes: Sequence[int], *, in_vain: bool = False
     ) -> list[Document]:
@@ -104,7 +111,8 @@ class Candidates:
         since = known.since(lanes, began, in_vain=in_vain)
         if in_vain and since is not None:
             return []
-        rows = self._rows(self._due([type], lanes, since), DUE_ORDER, limit)
+        readable: Document = {"v": READABLE} if began < known.newer_until else {}
+        rows = self._rows(self._due([type], lanes, since) | readable, DUE_ORDER, limit)
         is_full = len(rows) == limit
         known.is_long = is_full and limit >= LONG
         if since is None:

@@ -13,6 +13,7 @@ from pymongo import UpdateOne
 
 from ..report import ProcessReport
 from .connection import Connection, answering
+from .documents import known
 
 BELIEVED_SECONDS = 45.0
 
@@ -92,4 +93,4 @@ def _id(report: ProcessReport) -> str:
 
 def _report(row: dict[str, Any]) -> ProcessReport:
     plugins = {told.pop("name"): told for told in row.pop("plugins")}
-    return ProcessReport(**row, plugins=plugins)
+    return ProcessReport(**known(ProcessReport, row), plugins=plugins)

@@ -35,6 +35,7 @@ from ..clock import ServerClock
 from ..errors import QueueUnavailable, TopologyRefused, TrackLost
 from ..transaction import TransactionIds
 from .documents import Document
+from .indexes import ensure
 from .session import SessionWatch
 
 Answer = TypeVar("Answer")
@@ -61,6 +62,14 @@ ORDER_INDEX = [("plugin.name", ASCENDING), ("ordering_key", ASCENDING), ("accept
 # The dead ones, by what they died of: it costs the living nothing.
 DEAD_INDEX = [("state", ASCENDING), ("cause", ASCENDING), ("finished_at", DESCENDING), ("_id", DESCENDING)]
 KEY_INDEX = [("submitter", ASCENDING), ("idempotency.key", ASCENDING)]
+_HAS_KEY = {"idempotency.key": {"$exists": True}}
+Q_INDEXES = [
+    IndexModel(DUE_INDEX, name="due"),
+    IndexModel(KEY_INDEX, name="idempotency", unique=True, partialFilterExpression=_HAS_KEY),
+    IndexModel(DEAD_INDEX, name="dead", partialFilterExpression={"state": "dead"}),
+    IndexModel(FRONT_INDEX, name="front", partialFilterExpression={"ordered": True}),
+    IndexModel(ORDER_INDEX, name="order", partialFilterExpression={"ordered": {"$exists": True}}),
+]
 
 
 class Connection:
@@ -124,24 +133,10 @@ class Connection:
             _refuse_topology(hello)
             _refuse_unjournaled_majority(self.client, hello)
             self.clock.observe(hello["localTime"])
-            self.q.create_indexes(
-                [
-                    IndexModel(DUE_INDEX, name="due"),
-                    IndexModel(
-                        KEY_INDEX,
-                        name="idempotency",
-                        unique=True,
-                        partialFilterExpression={"idempotency.key": {"$exists": True}},
-                    ),
-                    IndexModel(DEAD_INDEX, name="dead", partialFilterExpression={"state": "dead"}),
-                    IndexModel(FRONT_INDEX, name="front", partialFilterExpression={"ordered": True}),
-                    IndexModel(ORDER_INDEX, name="order", partialFilterExpression={"ordered": {"$exists": True}}),
-                ]
-            )
-            self.keys.create_indexes([IndexModel([("lane", ASCENDING), ("look_at", ASCENDING)], name="look")])
-            self.workers.create_indexes(
-                [IndexModel([("ended_at", ASCENDING)], name="old", expireAfterSeconds=KEEP_WORKERS_SECONDS)]
-            )
+            ensure(self.q, Q_INDEXES, needed={"idempotency"})
+            ensure(self.keys, [IndexModel([("lane", ASCENDING), ("look_at", ASCENDING)], name="look")])
+            old = IndexModel([("ended_at", ASCENDING)], name="old", expireAfterSeconds=KEEP_WORKERS_SECONDS)
+            ensure(self.workers, [old])
 
     @cached_property
     def in_session(self) -> Database[Document]:

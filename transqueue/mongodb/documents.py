@@ -7,6 +7,8 @@ Decimal128 where it does not, so every number comes back as it was sent.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +18,7 @@ from ..transaction import VERSION, Idempotency, Lease, OnEnd, Stamp, State, Tran
 
 Document = dict[str, Any]
 
+READABLE = {"$lte": VERSION}  # of `v`
 _BY_SERVER = Timestamp(0, 0)  # mongod fills it in when it inserts: the order of acceptance, across hosts
 
 
@@ -55,7 +58,9 @@ def encode(transaction: Transaction) -> Document:
 
 
 def decode(document: Mapping[str, Any]) -> Transaction:
-    """The transaction that a document tells of."""
+    """The transaction that a document tells of; of a newer format, what is sure, with the cure as its error."""
+    if is_newer(document):
+        return _newer(document)
     lease, key, plugin = document.get("lease"), document.get("idempotency"), document.get("plugin")
     return Transaction(
         id=document["_id"],
@@ -83,7 +88,7 @@ def decode(document: Mapping[str, Any]) -> Transaction:
         idempotency=Idempotency(key["key"], key["body_hash"]) if key else None,
         traceparent=document.get("traceparent"),
         request_id=document.get("request_id"),
-        plugin=Stamp(**plugin) if plugin else None,
+        plugin=Stamp(**known(Stamp, plugin)) if plugin else None,
         on_end=tuple(_restored_on_end(one) for one in document.get("on_end", ())),
         origin=restored(document.get("origin")),
     )
@@ -95,6 +100,39 @@ def decode_first(document: Mapping[str, Any]) -> Transaction:
         return decode(document)
     missing = {"data": {}, "due_at": document["created_at"], "max_attempts": 1, "priority": 0, "lane": 0}
     return decode({**missing, **document, "state": document["was"], "attempts": 0, "crashes": 0})
+
+
+def is_newer(document: Mapping[str, Any]) -> bool:
+    """Whether a document is of a format that this version neither processes nor changes."""
+    return bool(document.get("v", VERSION) > VERSION)
+
+
+def _newer(document: Mapping[str, Any]) -> Transaction:
+    """Nothing is taken for granted but the id: anything else may be stored otherwise there."""
+    state, never = document.get("state"), datetime.fromtimestamp(0, UTC)
+    due_at, created_at = document.get("due_at"), document.get("created_at")
+    version = document["v"]
+    message = (
+        f"It is stored in format {version}, and this version of TransQueue reads up to {VERSION}: upgrade TransQueue "
+        "on this host. Hosts with the newer version process it."
+    )
+    return Transaction(
+        id=document["_id"],
+        type=str(document.get("type", "")),
+        data=restored(document.get("data")),
+        created_at=created_at if isinstance(created_at, datetime) else never,
+        due_at=due_at if isinstance(due_at, datetime) else never,
+        max_attempts=0,
+        state=State(state) if state in set(State) else State.QUEUED,
+        submitter=str(document.get("submitter", "")),
+        v=version,
+        error={"type": "NewerFormat", "message": message},
+    )
+
+
+def known(kind: type[Any], document: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a document that a value has; the next version may store more."""
+    return {field.name: document[field.name] for field in fields(kind) if field.name in document}
 
 
 def _stamp(stamp: Stamp) -> Document:
@@ -110,8 +148,8 @@ def _on_end(one: OnEnd) -> Document:
 
 def _restored_on_end(document: Mapping[str, Any]) -> OnEnd:
     plugin = document.get("plugin")
-    fields = {**document, "data": restored(document["data"]), "plugin": Stamp(**plugin) if plugin else None}
-    return OnEnd(**fields)
+    stamp = Stamp(**known(Stamp, plugin)) if plugin else None
+    return OnEnd(**{**known(OnEnd, document), "data": restored(document["data"]), "plugin": stamp})
 
 
 def stored(value: Any) -> Any:

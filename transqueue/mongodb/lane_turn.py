@@ -20,7 +20,7 @@ from pymongo.client_session import ClientSession
 from ..order import Row, choose
 from ..transaction import State
 from .connection import Connection
-from .documents import Document
+from .documents import Document, is_newer
 
 FRONT = 500  # rows of a lane that one lease looks at
 COME_BACK = 200  # rows of one key that come back at a time
@@ -28,7 +28,8 @@ KEYS_LOOKED_AT = 50
 LOOK_AGAIN = timedelta(seconds=0.25)
 NO_HANDLER = timedelta(seconds=5)
 FAR = timedelta(days=3650)  # behind a dead one: an operator's word makes it sooner
-_ROW = {"ordering_key": 1, "type": 1, "state": 1, "due_at": 1, "alone": 1, "accepted": 1}
+NEWER = ""  # the type of a row of a newer format, for which nobody here has a handler: its key stands still
+_ROW = {"ordering_key": 1, "type": 1, "state": 1, "due_at": 1, "alone": 1, "accepted": 1, "v": 1}
 
 
 class LaneTurn:
@@ -171,7 +172,7 @@ class LaneTurn:
         if head["due_at"] > now:
             due_at: datetime = head["due_at"]
             return due_at
-        return None if head["type"] in self.types else now + NO_HANDLER
+        return None if _type(head) in self.types else now + NO_HANDLER
 
 
 def key_id(plugin: str, key: str) -> str:
@@ -184,11 +185,15 @@ def row_of(document: Document) -> Row:
     return Row(
         id=document["_id"],
         key=document["ordering_key"],
-        type=document["type"],
+        type=_type(document),
         state=State(document["state"]),
         due_at=document["due_at"],
         alone=document.get("alone", False),
     )
+
+
+def _type(row: Document) -> str:
+    return NEWER if is_newer(row) else str(row["type"])
 
 
 def _is_ahead(row: Document, firsts: Mapping[str, Any]) -> bool:

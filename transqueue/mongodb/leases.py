@@ -13,10 +13,10 @@ from collections.abc import Collection, Sequence
 from pymongo.errors import PyMongoError
 
 from ..errors import TrackLost
-from ..transaction import FREE_LANES, KEYED_LANES, Lease, State, Transaction
+from ..transaction import FREE_LANES, KEYED_LANES, VERSION, Lease, State, Transaction
 from .candidates import Candidates
 from .connection import Connection, answering
-from .documents import Document, decode
+from .documents import READABLE, Document, decode
 
 ALL_LANES = (*FREE_LANES, *KEYED_LANES)
 
@@ -57,12 +57,20 @@ class Leases:
     def _take(self, worker: str, ids: list[str], token: str) -> list[Transaction]:
         lease = {"token": token, "worker": worker, "at": self._clock.now()}
         taken = self._q.update_many(
-            {"_id": {"$in": ids}, "state": State.QUEUED}, {"$set": {"state": str(State.RUNNING), "lease": lease}}
+            {"_id": {"$in": ids}, "state": State.QUEUED, "v": READABLE},
+            {"$set": {"state": str(State.RUNNING), "lease": lease}},
         )
         if taken.modified_count == 0:
+            self._step_over_newer(ids)
             return []
         mine = {row["_id"]: decode(row) for row in self._q.find({"_id": {"$in": ids}, "lease.token": token})}
         return [mine[one] for one in ids if one in mine]
+
+    def _step_over_newer(self, ids: list[str]) -> None:
+        """Nothing was taken: either others were faster, or all are of a newer format, and those behind them wait."""
+        newer = self._q.find_one({"_id": {"$in": ids}, "v": {"$gt": VERSION}}, {"type": 1})
+        if newer:
+            self._candidates.beware(newer["type"])
 
     def release(self, transactions: Sequence[Transaction]) -> None:
         """As `TransactionQueue.release` promises."""

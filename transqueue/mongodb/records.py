@@ -8,7 +8,7 @@ from typing import Any
 
 from ..transaction import ENDED, HISTORY_KEPT, State, Transaction
 from .connection import Connection, answering
-from .documents import decode
+from .documents import READABLE, decode
 from .endings import end_with_more
 from .ordered import Ordered
 
@@ -85,7 +85,7 @@ class Records:
         entry = {"at": self._clock.now(), "state": str(state), "attempt": "$attempts"}
         history = {"$slice": [{"$concatArrays": ["$history", [entry]]}, -HISTORY_KEPT]}
         with answering(f"move a transaction to {state}"):
-            present = {"_id": transaction_id, "state": {"$in": [str(one) for one in states]}}
+            present = {"_id": transaction_id, "state": {"$in": [str(one) for one in states]}, "v": READABLE}
             update = [{"$set": {"state": str(state), "history": history, **changes}}]
             if state in ENDED and self._q.find_one({"_id": transaction_id, "on_end": {"$exists": True}}, {"_id": 1}):
                 moved = end_with_more(self._connection, present, update)

@@ -21,7 +21,7 @@ from ..queue import Casualty, LiveWorker, Rescue, WorkerRecord
 from ..report import EndedWorker, WorkerReport
 from ..transaction import HISTORY_KEPT, MAX_CRASHES, State
 from .connection import Connection, answering
-from .documents import Document
+from .documents import READABLE, Document, known
 from .endings import end_with_more
 
 CRASH_BACKOFF_SECONDS = (2.0, 300.0)
@@ -128,7 +128,7 @@ class Workers:
         return {row["_id"] for row in self._workers.find({"$or": [_LIVE, {"$expr": fresh}]}, {"_id": 1})}
 
     def _put_back(self, worker: str, casualty: Casualty) -> Rescue:
-        rows = list(self._q.find({"state": State.RUNNING, "lease.worker": worker}, _HELD))
+        rows = list(self._q.find({"state": State.RUNNING, "lease.worker": worker, "v": READABLE}, _HELD))
         charged = [row for row in rows if row["_id"] == casualty.running or (casualty.group and row.get("alone"))]
         others = [row["_id"] for row in rows if row not in charged]
         ending = [row for row in charged if _is_spent(row) and "on_end" in row]
@@ -194,7 +194,7 @@ def _live(row: Document) -> LiveWorker:
         slot=row["slot"],
         started_at=row["started_at"],
         until=row["until"],
-        report=WorkerReport(**report) if report else None,
+        report=WorkerReport(**known(WorkerReport, report)) if report else None,
         types=row.get("types"),
         broken=dict(row.get("broken", ())),
     )
