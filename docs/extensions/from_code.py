@@ -170,23 +170,27 @@ class FromCode(SphinxDirective):
         return self.parse_text_to_nodes(text, allow_section_headings=True)
 
 
-def only_what_is_there(app: Sphinx, _: str, source: list[str]) -> None:
-    """Take out of tables of contents the pages that are not written yet."""
+def whole_contents(app: Sphinx, _: str, source: list[str]) -> None:
+    """Take pages that are not there out of tables of contents; `the-rest` stands for those that none lists."""
+    docs = Path(app.srcdir)
+    tables = re.compile(r"^```\{toctree\}\n.*?^```", re.MULTILINE | re.DOTALL)
+    lines = [line.strip() for table in tables.findall(source[0]) for line in table.splitlines()]
+    listed = {page for line in lines if re.fullmatch(r"[\w*/-]+", line) for page in docs.glob(f"{line}.md")}
+    rest = [page.stem for page in sorted(docs.glob("*.md")) if page not in listed and page.stem != "index"]
 
-    def kept(block: re.Match[str]) -> str:
-        lines = block[0].splitlines(keepends=True)
+    def kept(table: re.Match[str]) -> str:
         there = [
             line
-            for line in lines
-            if line.startswith(("`", ":")) or not line.strip() or [*Path(app.srcdir).glob(f"{line.strip()}.md")]
+            for line in table[0].replace("the-rest\n", "".join(f"{name}\n" for name in rest)).splitlines(keepends=True)
+            if line.startswith(("`", ":")) or not line.strip() or [*docs.glob(f"{line.strip()}.md")]
         ]
         return "".join(there)
 
-    source[0] = re.sub(r"^```\{toctree\}\n.*?^```", kept, source[0], flags=re.MULTILINE | re.DOTALL)
+    source[0] = tables.sub(kept, source[0])
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """What Sphinx calls."""
     app.add_directive("from-code", FromCode)
-    app.connect("source-read", only_what_is_there)
+    app.connect("source-read", whole_contents)
     return {"parallel_read_safe": True}
