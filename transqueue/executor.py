@@ -10,11 +10,12 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import structlog
-from structlog.contextvars import bound_contextvars
 
+from . import logs
 from .attempt import completed, decide, loaded
 from .clock import Clock
 from .handlers import Context, Handler
@@ -144,11 +145,11 @@ class Executor:
 
     def _timed(self, members: Sequence[Transaction], bound: Bound, given: Any, context: Context) -> Any:
         """Call the handler; what anybody logs meanwhile has the transaction's facts on its line."""
-        began = time.perf_counter()
+        began, before = time.perf_counter(), logs.present.set(partial(_told, members))
         try:
-            with bound_contextvars(**_told(members)):
-                return bound.call(given, context)
+            return bound.call(given, context)
         finally:
+            logs.present.reset(before)
             self._ran(members[0].type, time.perf_counter() - began)
 
     def _outcomes(self, entries: list[Any], members: Sequence[Transaction], handler: Handler) -> list[Outcome]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
+from contextvars import ContextVar
 from typing import Any
 
 import structlog
@@ -46,6 +47,10 @@ PRIVATE = frozenset({"message"})
 QUIET = frozenset({"transactions.completed", "transaction.accepted"})
 
 
+# What is on every line of whatever is logged in this context; asked for only when a line is written.
+present: ContextVar[Callable[[], Mapping[str, Any]] | None] = ContextVar("transqueue_present", default=None)
+
+
 def in_json(format: str) -> bool:
     """Whether a format (`json`, `console`, or `auto`: console on a terminal) comes to JSON here."""
     return format == "json" or (format == "auto" and not sys.stderr.isatty())
@@ -55,6 +60,7 @@ def configure(*, as_json: bool | None = None, level: str = "INFO", secrets: Coll
     """Set logging up for this process; `secrets` are masked in every line, whoever logs it."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        _with_present,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -80,6 +86,13 @@ def configure(*, as_json: bool | None = None, level: str = "INFO", secrets: Coll
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)
     logging.getLogger("pymongo").setLevel(logging.WARNING)
+
+
+def _with_present(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    facts = present.get()
+    for name, value in facts().items() if facts else ():
+        event.setdefault(name, value)
+    return event
 
 
 def _masking(secrets: Collection[str]) -> Callable[[Any, str, Any], str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 
@@ -39,9 +40,9 @@ class Measured:
         mine = [one for one in settlements if one.transaction.id not in lost]
         for type, members in _by_type([one.transaction for one in mine]).items():
             self._tally.observe(type, *_held(members, now), histogram="held")
-        for one in mine:
-            self._tally.add(one.transaction.type, PAST[one.outcome.verb])
-            self._accepted(one.outcome.follow_ups)
+        for (type, verb), count in Counter((one.transaction.type, one.outcome.verb) for one in mine).items():
+            self._tally.add(type, PAST[verb], count)
+        self._accepted(new for one in mine for new in one.outcome.follow_ups)
 
     def watched(self, perform: Perform) -> tuple[Perform, Callable[[Collection[str]], None]]:
         """The same work of a session, and what to call with the ids lost once the session is over."""

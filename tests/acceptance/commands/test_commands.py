@@ -33,6 +33,7 @@ COMMANDS = [
     "show",
     "stats",
     "submit",
+    "top",
     "up",
     "work",
 ]

@@ -68,6 +68,24 @@ def test_many_are_cancelled_by_a_filter_after_a_preview_and_only_with_a_yes(runn
     assert {json.loads(line)["id"] for line in found.out.splitlines()} >= set(ids)
 
 
+def measured(place: Any, name: str) -> float:
+    """The value of one sample of /metrics; 0 without it."""
+    lines = place.ask("GET", "/metrics", Accept="raw")[1].decode().splitlines()
+    return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name} ")), 0.0)
+
+
+def test_what_the_processes_did_is_measured_within_seconds(running: Any, wait_until: Any) -> None:
+    place = running.place
+    done, accepted = 'transqueue_settled_total{outcome="done",type="greet"}', 'transqueue_accepted_total{type="greet"}'
+    before = measured(place, done), measured(place, accepted)
+    submitted(place)
+    wait_until(lambda: measured(place, accepted) > before[1], 30, "the API's count has arrived")
+    wait_until(lambda: measured(place, done) > before[0], 30, "a worker's count has arrived")
+    for histogram in ("wait", "lease", "handler"):
+        assert measured(place, f'transqueue_{histogram}_seconds_count{{type="greet"}}') > 0
+    assert measured(place, "transqueue_worker_starts_total") == 2
+
+
 def test_what_was_done_is_in_the_audit_and_top_shows_what_runs(running: Any) -> None:
     place = running.place
     entries = [json.loads(line) for line in place.run("audit", "--json", "--limit", "50").out.splitlines()]
@@ -81,5 +99,3 @@ def test_what_was_done_is_in_the_audit_and_top_shows_what_runs(running: Any) -> 
     assert view.code == 0, view
     assert " 2 workers " in view.out
     assert any(line.startswith("greet") for line in view.out.splitlines())
-    metrics = place.ask("GET", "/metrics", Accept="raw")[1].decode()
-    assert 'transqueue_settled_total{outcome="done",type="deposit"}' in metrics
