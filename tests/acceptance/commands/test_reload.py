@@ -126,3 +126,26 @@ def test_a_bad_file_and_a_module_that_breaks_leave_the_old_set_running_and_are_t
     assert place.ask("GET", f"/api/data/{body['data']['transaction_id']}?wait=20")[1]["data"]["state"] == "done"
     shown = place.ask("GET", "/api/plugins")[1]["data"]["parts"]
     assert [(one["role"], one["reload"]["well"]) for one in shown] == [("up", False)]
+
+
+@pytest.mark.timeout(300)
+def test_api_and_work_of_hosts_that_share_a_database_reload_too(
+    make_place: Any, mongo_uri: str, mongo_database: str, wait_until: Any
+) -> None:
+    place = make_place(uri=mongo_uri, database=mongo_database)
+    place.change("processes: 2", "processes: 1")
+    with place.start("work") as work, place.start("api") as api:
+        wait_until(place.accepts, 60, "the API is ready")
+        wait_until(lambda: len(pids(place)) == 1, 60, "the worker is ready")
+        old = pids(place)
+        place.change("    enabled: true\n    config: {}\n    handlers: {}\n\n# Which", "    enabled: false\n\n# Which")
+        done = place.run("reload", "--json")
+        assert done.code == 0, (done, work, api)
+        assert sorted((part["role"], part["well"]) for part in done.json["parts"]) == [("api", True), ("work", True)]
+        assert "greet" not in {one["type"] for one in place.ask("GET", "/api/types")[1]["data"]["types"]}
+        wait_until(lambda: len(pids(place)) == 1 and pids(place) != old, 60, "the new worker has taken over")
+        (worker,) = place.ask("GET", "/api/workers")[1]["data"]["workers"]
+        assert "greet" not in worker["types"]
+        assert work.interrupt() == 0, work
+        assert api.interrupt() == 0, api
+    assert place.run("reload").code == 3
