@@ -321,6 +321,22 @@ def test_no_outcome_waits_longer_than_the_flush_interval(house):
     assert max(waits) > FLUSH_SECONDS / 2
 
 
+def test_slow_settling_does_not_make_a_fast_handler_look_slow(house):
+    settle = house.queue.settle
+
+    def slowly(settlements):
+        house.ticks.pass_(0.05)
+        return settle(settlements)
+
+    house.queue.settle = slowly
+    work = paced(house, 0.0001)
+    house.pace.learn("t", 1, 0.05)
+    for _ in range(30):
+        house.run(work, 10)
+    assert house.happened("settled")[-1] == ("settled", *range(1, 11))
+    assert house.pace.limit("t") >= 40
+
+
 def test_an_unknown_handler_is_taken_for_slow(house):
     house.run(lambda transaction, context: house.tell("ran", n(transaction)), 2)
     assert house.log == [("ran", 1), ("settled", 1), ("ran", 2), ("settled", 2)]

@@ -52,6 +52,7 @@ class Batches:
         self._queue, self._executor, self._events = queue, executor, events
         self._beside = Beside(executor, wake)
         self._pace, self._monotonic = pace, monotonic
+        self._settled_for = 0.0  # how long the present run has been settling: the handler's pace has no part in it
 
     def work_off(
         self, bound_of: Callable[[str], Bound], leased: Sequence[Transaction], *, stopping: Callable[[], bool]
@@ -68,10 +69,10 @@ class Batches:
         given_back: list[Transaction] = []
         held_back: set[str] = set()
         for type, members in groupby(leased, key=lambda transaction: transaction.type):
-            began = self._monotonic()
+            began, self._settled_for = self._monotonic(), 0.0
             hold = Holding(members, held_back, lambda: not stopping() and self._monotonic() < until)
             self._steps(bound_of(type))(bound_of(type), hold)
-            self._pace.learn(type, hold.started, self._monotonic() - began)
+            self._pace.learn(type, hold.started, self._monotonic() - began - self._settled_for)
             given_back += hold.rest()
         self._executor.unmark()
         self._queue.release(given_back)
@@ -204,7 +205,9 @@ class Batches:
     def _settle(self, settlements: Sequence[Settlement], hold: Holding) -> None:
         if settlements:
             self._executor.mark([one.transaction for one in settlements])
+            began = self._monotonic()
             lost = self._queue.settle(settlements)
+            self._settled_for += self._monotonic() - began
             self._executor.unmark()
             for one in settlements:
                 hold.note(one)
