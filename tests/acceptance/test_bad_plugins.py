@@ -158,6 +158,7 @@ def outcome(make_site: Callable[[], Any]) -> Iterator[Outcome]:
     ended = [outcome.ids[kind] for kind, row in HANDLERS.items() if row[1] != "queued"]
     site.until(ended, timeout=120)
     site.wait_until(lambda: _deferred(outcome), timeout=60, message="the one that wants to wait has run")
+    site.wait_until(site._is_open, timeout=90, message="the door opens")
     outcome.plugins = {one["name"]: one for one in site.ask("GET", "/api/plugins")[1]["data"]["plugins"]}
     outcome.refused = site.ask("POST", "/api/data/", {"type": "orphan", "data": {}})
     site.until(site.enqueue("well", *({"n": number} for number in range(50))), "done", timeout=90)
