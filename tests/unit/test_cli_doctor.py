@@ -16,7 +16,6 @@ from transqueue.cli.doctor import check_plugins
 from transqueue.cli.finding import Verdict
 from transqueue.cli.machine import check_folder, check_mongod
 from transqueue.config import Config
-from transqueue.measures import Depth, Depths
 from transqueue.part import Part, Reload
 from transqueue.pause import Pause
 from transqueue.plugins import PluginState
@@ -111,7 +110,7 @@ def test_a_mongod_that_may_not_be_executed_is_wrong(tmp_path: Path, monkeypatch:
 
 
 def test_dead_ones_and_paused_types_are_told_with_what_to_do() -> None:
-    (dead,) = check_dead(Depths(NOW, {"deposit": Depth(dead=3), "greet": Depth(queued=1)}))
+    (dead,) = check_dead({"deposit": 3, "greet": 0})
     assert (dead.verdict, dead.message) == (Verdict.WARNING, "3 are dead")
     assert "transqueue ls --state dead --type deposit" in str(dead.cure)
     (paused,) = check_paused({"pay.*": Pause("cli:ann", NOW, "the bank is down")})

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from ..clock import HostClock
 from ..errors import QueueUnavailable, TopologyRefused, TransQueueError
-from ..measures import Depths
 from ..mongodb import MongoQueue
 from ..mongodb.embedded import attach
 from ..part import Part
@@ -39,10 +38,10 @@ def check_deployment(setup: Setup, types: Collection[str] | None) -> Iterator[Fi
         yield ok("database", f"{setup.config.mongodb.uri_shown or 'the private MongoDB'} answers and is a replica set")
         yield check_clock(queue.clock.now(), HostClock().now())
         yield check_workers(queue)
-        depths = queue.measures.depths()
-        oldest = {type: one.oldest_due_at for type, one in depths.types.items() if one.oldest_due_at}
+        depths = queue.measures.counted().types
+        oldest = {type: one.oldest_due_at for type, one in depths.items() if one.oldest_due_at}
         yield from check_waiting(oldest, queue.clock.now(), types)
-        yield from check_dead(depths)
+        yield from check_dead({type: one.dead for type, one in depths.items()})
         yield from check_paused(queue.paused())
         yield from check_parts(queue.parts.here(), _changed_at(setup.path))
     except QueueUnavailable as error:
@@ -86,14 +85,14 @@ def check_waiting(oldest: Mapping[str, datetime], now: datetime, types: Collecti
         yield ok("queue", "nothing is due")
 
 
-def check_dead(depths: Depths) -> Iterator[Finding]:
+def check_dead(dead: Mapping[str, int]) -> Iterator[Finding]:
     """Nothing is dead: that is an operator's case, and may hold back ordering keys."""
-    for type, depth in depths.types.items():
-        if depth.dead:
+    for type, count in dead.items():
+        if count:
             cure = (
                 f"`transqueue ls --state dead --type {type}` shows why; mend it, then `transqueue retry` or `cancel`."
             )
-            yield warning(f"type {type}", f"{depth.dead} are dead", cure)
+            yield warning(f"type {type}", f"{count} are dead", cure)
 
 
 def check_paused(paused: Mapping[str, Pause]) -> Iterator[Finding]:

@@ -131,6 +131,15 @@ class MongoMeasures(Measures):
                 return self._count()
         return _depths(found)
 
+    def counted(self) -> Depths:
+        """How much waits, counted now, for somebody who asks once.
+
+        Raises:
+            QueueUnavailable: the database did not answer.
+        """
+        with answering("count how much waits"):
+            return self._count()
+
     def refresh_depths(self) -> None:
         """Count how much waits, if it is time and nobody else does.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from ..clock import ServerClock
@@ -113,10 +112,6 @@ class MongoQueue(TransactionQueue):
 
     def counts(self) -> Mapping[str, Mapping[State, int]]:
         return self._records.counts()
-
-    def oldest_due(self) -> Mapping[str, datetime]:
-        """Since when the longest due transaction of each type has been due."""
-        return self._records.oldest_due()
 
     def circumstances(self, transaction_id: str) -> Circumstances | None:
         return self._gathering.circumstances(transaction_id)

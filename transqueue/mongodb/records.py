@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
 from typing import Any
 
 from ..transaction import ENDED, HISTORY_KEPT, State, Transaction
@@ -43,17 +42,6 @@ class Records:
             for row in self._q.aggregate([among, {"$sort": {"state": 1, "type": 1}}, grouping], hint="due"):
                 counted.setdefault(row["_id"]["type"], {})[State(row["_id"]["state"])] = row["count"]
         return counted
-
-    def oldest_due(self) -> Mapping[str, datetime]:
-        """Since when the longest due transaction of each type has been due.
-
-        Raises:
-            QueueUnavailable: the database did not answer.
-        """
-        due = {"$match": {"state": State.QUEUED, "due_at": {"$lte": self._clock.now()}}}
-        oldest = {"$group": {"_id": "$type", "due_at": {"$min": "$due_at"}}}
-        with answering("look for what is due"):
-            return {row["_id"]: row["due_at"] for row in self._q.aggregate([due, oldest])}
 
     def types_of(self, ids: Collection[str]) -> list[str]:
         """The type of each of `ids`."""
