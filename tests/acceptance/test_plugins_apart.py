@@ -69,7 +69,7 @@ def test_broken_and_missing_plugins_and_classes_that_cannot_be_made_park_and_the
     told = {event["plugin"]: event for event in running.events("plugin.broken")}
     assert told["broken"]["reason"] == "ImportError: no module named payments"
     assert "no plugin 'absent' is installed" in told["absent"]["reason"]
-    assert "no gateway" in told["classes"]["reason"]
+    assert "OSError" in told["classes"]["reason"]
     assert running.stop() == 0
 
 
@@ -112,6 +112,26 @@ def test_two_claims_of_one_type_refuse_the_start_and_name_the_cure(site: Any, co
     assert "routes: {good: good}" in running.log
     assert "Traceback" not in running.log
     running.leaves_nothing()
+
+
+def test_two_claims_of_one_type_refuse_a_reload_and_the_old_set_goes_on_until_a_route_settles_it(site: Any) -> None:
+    site.plugin("good", GOOD)
+    running = site.work()
+    old = running.workers()
+    site.plugin("rival", GOOD)
+    running.process.send_signal(signal.SIGHUP)
+    site.wait_until(lambda: running.events("reload.refused"), timeout=40, message="the reload is refused")
+    reason = running.events("reload.refused")[0]["reason"]
+    assert "transaction type 'good' is claimed by 2 plugins" in reason
+    assert "acme-good 1.0" in reason
+    assert "acme-rival 1.0" in reason
+    assert "routes: {good: good}" in reason
+    site.until(site.enqueue("good", {}), "done")
+    assert running.workers() == old
+    site.configure(routes={"good": "rival", "report.*": "good"})
+    running.process.send_signal(signal.SIGHUP)
+    site.wait_until(lambda: running.events("reload.done"), timeout=40, message="the reload is done")
+    site.until(site.enqueue("good", {}), "done")
 
 
 STUCK = {

@@ -873,3 +873,13 @@ def test_what_is_routed_to_a_plugin_that_is_left_out_waits_and_goes_to_nobody_el
     assert state(table, "b").state == "disabled"
     assert table.resolve("greet") is None
     assert "left out" in table.parked("greet")
+
+
+def test_a_plugin_whose_handler_cannot_be_made_in_a_process_is_broken_there_and_its_other_types_go_on(site, load):
+    site.install("p", GREET + "    @handler('other')\n    def other(transaction, context): pass")
+    table = load(ALL)
+    table.fail("p", "greet", "KeyError at package.py:7")
+    broken = state(table, "p")
+    assert (broken.state, broken.phase, broken.types) == ("broken", "handlers", ["greet", "other"])
+    assert broken.reason == "'greet': KeyError at package.py:7"
+    assert table.resolve("other").plugin == "p"

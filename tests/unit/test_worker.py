@@ -401,6 +401,9 @@ class Table:
     def wrapped(self, handler, call):
         return call
 
+    def fail(self, plugin, type, reason):
+        pass
+
 
 class Greet:
     def __init__(self, config):

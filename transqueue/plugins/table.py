@@ -101,6 +101,7 @@ class HandlerTable:
         self._config, self._available, self._claims, self._events = config, loaded.available, claims, events
         self._plugins = {plugin.name: plugin for plugin in loaded.plugins}
         self._broken = dict(loaded.broken)
+        self._failed: dict[str, PluginBroken] = {}
         self._known = known_types
         self._started: list[Plugin] = []
         self._observers: dict[str, Observer] = {}
@@ -142,6 +143,11 @@ class HandlerTable:
         names = enabled(self._config)
         others = sorted((set(self._available) | set(self._config.plugins)) - set(names))
         return [*(self._state(name) for name in names), *(self._disabled(name) for name in others)]
+
+    def fail(self, plugin: str, type: str, reason: str) -> None:
+        """The handler of a type cannot be made in this process: its plugin is broken here, and the type parks."""
+        cure = f"Correct what it needs, or switch it off: {switch_off(plugin)}"
+        self._failed[plugin] = PluginBroken(plugin, "handlers", f"{type!r}: {reason}", cure)
 
     def startup(self, role: Role) -> None:
         """Tell each plugin that this process has started; one that raises is broken here, and its types park."""
@@ -186,14 +192,15 @@ class HandlerTable:
     def _state(self, name: str) -> PluginState:
         found = self._available.get(name)
         source = {"distribution": found.distribution, "version": found.version} if found else {}
-        if name in self._plugins:
+        if name in self._plugins and name not in self._failed:
             plugin = self._plugins[name]
             types, warned = sorted(plugin.handlers), list(plugin.warnings)
             return PluginState(
                 name=name, state="ok", types=types, hooks=plugin.implemented(), warnings=warned, **source
             )
-        error = self._broken[name]
-        known = routes.claims_of_broken(self._config, [name], self._known)[name]
+        error = self._failed.get(name) or self._broken[name]
+        own = self._plugins[name].handlers if name in self._plugins else ()
+        known = {*routes.claims_of_broken(self._config, [name], self._known)[name], *own}
         missing = found is None and name != transaction_module.NAME
         return PluginState(
             name=name,

@@ -167,6 +167,7 @@ def bind(table: HandlerTable, events: Events, loop: EventLoop) -> dict[str, Boun
             bounds[type] = Bound(handler, table.wrapped(handler, call), config)
         except BaseException as error:
             events.emit("plugin.broken", plugin=handler.plugin, type=type, phase="handlers", reason=where(error))
+            table.fail(handler.plugin, type, where(error))
     return bounds
 
 
