@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,9 @@ from pymongo import MongoClient
 
 from transqueue.errors import MongodNotStarted
 from transqueue.mongodb.embedded import PrivateMongod
+
+# The packages of modules that tests share, such as `simulation`: pytest's importlib mode puts no folder on the path.
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,9 @@ from threading import Barrier
 from typing import Any
 
 import pytest
+from simulation.direct import DirectNetwork
+from simulation.queue_on_store import ServersClock, queue_on
+from simulation.store import Store
 
 from transqueue.mongodb import connect
 from transqueue.outcome import Outcome, Verb
@@ -18,15 +21,29 @@ from transqueue.testing import MemoryQueue, SettableClock
 from transqueue.transaction import State, Transaction, TransactionIds
 
 
-@pytest.fixture(params=["memory", "mongo"])
+@pytest.fixture(params=["memory", "simulated", "mongo"])
 def queue(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """Each queue in turn. A test that takes it is a promise that both keep."""
+    """Each queue in turn. A test that takes it is a promise that all keep.
+
+    `simulated` is the real queue on the store of `tests/simulation`: what that proves rests on its keeping them too.
+    """
     if request.param == "memory":
         yield MemoryQueue(SettableClock())
+        return
+    if request.param == "simulated":
+        yield simulated_queue()
         return
     opened = connect(request.getfixturevalue("mongo_uri"), request.getfixturevalue("mongo_database"))
     yield opened
     opened.close()
+
+
+def simulated_queue() -> Any:
+    """The real queue on a new simulated store, whose clock stands until it is moved."""
+    clock = ServersClock()
+    queue = queue_on(DirectNetwork(Store(clock.now)), clock)
+    queue._connection.prepare()
+    return queue
 
 
 @pytest.fixture

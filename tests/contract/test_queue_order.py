@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
+from simulation.queue_on_store import queue_on
 
 from transqueue.mongodb import connect
 from transqueue.queue import Casualty
-from transqueue.testing import MemoryQueue
+from transqueue.testing import MemoryQueue, SettableClock
 from transqueue.transaction import KEYED_LANES, Stamp, State, keyed_lane
 
 TYPES = ("deposit", "refund")
@@ -49,6 +50,8 @@ def in_other_process(queue, request):
     def open_again():
         if isinstance(queue, MemoryQueue):
             return queue
+        if isinstance(queue.clock, SettableClock):
+            return queue_on(queue.database.client.network, queue.clock, name="another")
         opened.append(connect(request.getfixturevalue("mongo_uri"), queue.database.name))
         return opened[-1]
 

@@ -1,0 +1,62 @@
+"""The product, broken on purpose: what the simulation must find. One place each, as somebody might change it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+from transqueue.mongodb import leases, settlements
+from transqueue.mongodb.settlements import Settlements
+
+
+@contextmanager
+def no_fence() -> Iterator[None]:
+    """Settling and releasing match by id alone."""
+
+    def anybodys(ids: Sequence[str], token: str) -> dict[str, Any]:
+        return {"_id": {"$in": list(ids)}}
+
+    with patch.object(settlements, "held", anybodys), patch.object(leases, "held", anybodys):
+        yield
+
+
+@contextmanager
+def reading_fence() -> Iterator[None]:
+    """A session only reads whether its transactions are still held, and they are settled after its commit."""
+    write_groups = Settlements._write_groups
+    settle_in_session = Settlements.settle_in_session
+
+    def read_groups(self: Settlements, members: Sequence[Any], session: Any) -> int:
+        if session is None:
+            return write_groups(self, members, None)
+        fence = settlements.held([one.transaction.id for one in members], members[0].transaction.lease.token)
+        return len(list(self._q.find(fence, {"_id": 1}, session=session)))
+
+    def settle_after(self: Settlements, perform: Callable[..., Any], timeout_seconds: float) -> frozenset[str]:
+        performed: list[Any] = []
+
+        def noting(effects: Any) -> Any:
+            performed[:] = perform(effects)
+            return performed
+
+        lost = settle_in_session(self, noting, timeout_seconds)
+        settled = [replace(one, outcome=replace(one.outcome, follow_ups=())) for one in performed]
+        return lost or (self.settle(settled) if settled else lost)
+
+    with (
+        patch.object(Settlements, "_write_groups", read_groups),
+        patch.object(Settlements, "settle_in_session", settle_after),
+    ):
+        yield
+
+
+MUTANTS = {"no fence": no_fence, "a fence that only reads": reading_fence}
+
+
+@contextmanager
+def unbroken() -> Iterator[None]:
+    """The product as it is."""
+    yield

@@ -1,0 +1,100 @@
+"""Many seeds, on all cores, and what they came to together."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .world import Report, simulate
+
+HERE = Path(__file__).parent
+
+
+@dataclass
+class Summary:
+    """What a range of seeds came to.
+
+    Attributes:
+        breaches: by seed, the promise that was broken.
+        hits: how often each fault was met, and each end.
+    """
+
+    seeds: int = 0
+    events: int = 0
+    seconds: float = 0.0
+    simulated_seconds: float = 0.0
+    breaches: dict[int, str] = field(default_factory=dict)
+    hits: dict[str, int] = field(default_factory=dict)
+
+    def add(self, report: Report) -> None:
+        """Count one more seed."""
+        self.seeds += 1
+        self.events += report.events
+        self.simulated_seconds += report.seconds
+        self.hits = dict(Counter(self.hits) + Counter(report.hits))
+        if report.breach:
+            self.breaches[report.seed] = report.breach
+
+    def told(self) -> str:
+        """The breaches, each with the command that runs it again, and the figures."""
+        lines = [
+            f"{breach}\n    run it again: python tests/simulation --seed {seed} --trace"
+            for seed, breach in sorted(self.breaches.items())
+        ]
+        size = f"{self.events} events, {self.simulated_seconds:.0f} s simulated"
+        figures = f"{self.seeds} seeds in {self.seconds:.0f} s: {size}"
+        hits = ", ".join(f"{name} {count}" for name, count in sorted(self.hits.items()))
+        return "\n".join([*lines, f"{len(self.breaches)} broken of {figures}", hits])
+
+
+def run_seeds(seeds: Sequence[int], *, cruel: bool = False) -> Summary:
+    """Run them here, one after the other."""
+    summary, began = Summary(), time.monotonic()
+    for seed in seeds:
+        summary.add(report_of(seed, cruel=cruel))
+    summary.seconds = time.monotonic() - began
+    return summary
+
+
+def report_of(seed: int, *, cruel: bool = False) -> Report:
+    """One seed's report; a defect that was raised is a breach like any other."""
+    try:
+        return simulate(seed, cruel=cruel)
+    except Exception as error:
+        return Report(seed, breach=f"{type(error).__name__}: {error}")
+
+
+def run_on_all_cores(first: int, count: int, cores: int | None = None) -> Summary:
+    """Run seeds in processes of their own.
+
+    Raises:
+        RuntimeError: one of the processes failed.
+    """
+    cores, began = cores or os.cpu_count() or 1, time.monotonic()
+    # Without column numbers in tracebacks, which the outcome of a handler that raises would be spelled out with.
+    command = [sys.executable, "-X", "no_debug_ranges", str(HERE), "--json", "--step", str(cores), "--count"]
+    parts = [len(range(first + core, first + count, cores)) for core in range(cores)]
+    running = [
+        subprocess.Popen([*command, str(part), "--first", str(first + core)], stdout=subprocess.PIPE, text=True)
+        for core, part in enumerate(parts)
+    ]
+    summary = Summary()
+    for process in running:
+        out, _ = process.communicate()
+        if process.returncode not in (0, 1):
+            raise RuntimeError(f"a part of the simulation ended with exit code {process.returncode}")
+        part = json.loads(out)
+        summary.seeds += part["seeds"]
+        summary.events += part["events"]
+        summary.simulated_seconds += part["simulated_seconds"]
+        summary.hits = dict(Counter(summary.hits) + Counter(part["hits"]))
+        summary.breaches.update({int(seed): breach for seed, breach in part["breaches"].items()})
+    summary.seconds = time.monotonic() - began
+    return summary

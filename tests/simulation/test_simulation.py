@@ -1,0 +1,55 @@
+"""The real supervisor, keeper, workers, sessions and queue keep their promises in thousands of simulated troubles."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from simulation.seeds import HERE, report_of, run_on_all_cores
+from simulation.world import simulate
+
+SEEDS = 1_000
+FAULTS = ("unsent", "unanswered", "late", "half", "slow", "election", "rolled back", "blocked", "went on alone")
+WINDOWS = tuple(f"struck at {name}" for name in ("find", "insert", "update", "findAndModify", "commitTransaction"))
+ENDS = ("done", "rejected", "dead", "cancelled")
+
+
+@pytest.mark.timeout(1800)  # it takes a minute on two idle cores
+def test_every_promise_holds_whatever_the_seed():
+    summary = run_on_all_cores(0, SEEDS)
+    print(f"\n{summary.told()}")
+    assert not summary.breaches, summary.told()
+    assert summary.seeds == SEEDS
+    missed = [name for name in (*FAULTS, *WINDOWS, *ENDS, "session lifetime") if not summary.hits.get(name)]
+    assert not missed, f"these faults were never met, so nothing is shown about them: {missed}"
+
+
+def test_a_seed_gives_the_same_run_again_in_any_process(tmp_path):
+    told: list[str] = []
+    first, again = simulate(11, told.append), simulate(11)
+    assert (first.digest, first.events, first.seconds) == (again.digest, again.events, again.seconds)
+    assert len(told) > 50
+    command = [sys.executable, str(HERE), "--seed", "11", "--trace"]
+    for hash_seed in ("1", "2"):
+        environ = {"PYTHONHASHSEED": hash_seed, "PATH": str(Path(sys.executable).parent)}
+        other = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert other.stdout.splitlines()[: len(told)] == told
+
+
+def test_a_broken_seed_is_told_with_the_command_that_runs_it_again():
+    command = [sys.executable, str(HERE), "--mutant", "no fence", "--cruel", "--count", "40", "--json"]
+    summary = json.loads(subprocess.run(command, capture_output=True, text=True, check=False).stdout)
+    seed, breach = next(iter(summary["breaches"].items()))
+    again = [sys.executable, str(HERE), "--mutant", "no fence", "--cruel", "--seed", seed]
+    told = subprocess.run(again, capture_output=True, text=True, check=False)
+    assert told.returncode == 1
+    assert breach in told.stdout
+    assert f"python tests/simulation --seed {seed} --trace" in told.stdout
+
+
+def test_a_defect_that_is_raised_is_a_breach_too(monkeypatch):
+    monkeypatch.setattr("simulation.people.People.start", lambda *_: 1 / 0)
+    assert report_of(1).breach == "ZeroDivisionError: division by zero"

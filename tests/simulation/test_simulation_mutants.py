@@ -1,0 +1,34 @@
+"""What the simulation is worth: the product without its fence, and with one that only reads, is caught."""
+
+from __future__ import annotations
+
+import pytest
+from simulation.mutants import MUTANTS
+from simulation.seeds import report_of
+
+MOST_SEEDS = 400
+
+
+def first_caught(name, breach=""):
+    """The first seed that notices the mutant, by this breach."""
+    with MUTANTS[name]():
+        reports = (report_of(seed, cruel=True) for seed in range(MOST_SEEDS))
+        return next((one for one in reports if one.breach and breach in one.breach), None)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mutant_is_caught(name):
+    caught = first_caught(name)
+    assert caught, f"{name}: nothing was noticed in {MOST_SEEDS} seeds"
+    print(f"\n{name}: seed {caught.seed}: {caught.breach}")
+    assert not report_of(caught.seed, cruel=True).breach, "it is the mutant's doing"
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", MUTANTS)
+def test_an_effect_that_happened_twice_is_what_a_mutant_costs(name, monkeypatch):
+    """Without the watch over every write: what is left in the end shows it."""
+    monkeypatch.setattr("simulation.verdict.Watch.saw", lambda *_: None)
+    caught = first_caught(name, "effects")
+    assert caught, f"{name}: no effect happened twice in {MOST_SEEDS} seeds"
