@@ -245,6 +245,12 @@ class Collection:
     def with_options(self, **_: Any) -> Collection:
         return self
 
+    def index_information(self) -> Document:
+        return {}
+
+    def estimated_document_count(self) -> int:
+        return len(self._store.latest.get(self.name, {}))
+
     def create_indexes(self, models: Sequence[Any]) -> None:
         wanted = self._store.unique.setdefault(self.name, [])
         for model in models:
