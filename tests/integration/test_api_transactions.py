@@ -375,6 +375,7 @@ def test_a_type_is_described_for_those_who_want_to_submit_it(client: FlaskClient
         },
         "plugin": "bank",
         "version": "2.0",
+        "paused": None,
     }
     assert schema["required"] == ["to", "value"]
     assert schema["additionalProperties"] is False
@@ -423,7 +424,10 @@ def test_stats_count_by_type_and_state(client: FlaskClient, queue: Watched) -> N
     first = submit(client)
     submit(client)
     queue.cancel(first)
-    assert client.get("/api/stats").json["data"] == {"types": {"pay.bill": {"queued": 1, "cancelled": 1}}}
+    assert client.get("/api/stats").json["data"] == {
+        "types": {"pay.bill": {"queued": 1, "cancelled": 1}},
+        "paused": {},
+    }
 
 
 # Health

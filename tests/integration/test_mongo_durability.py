@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 
 import pymongo
 import pytest
 
+from transqueue.access import Scope
 from transqueue.errors import QueueUnavailable
 from transqueue.mongodb.connection import CALL_SECONDS
+from transqueue.part import Part, Reload
 from transqueue.queue import Casualty, TransactionQueue, WorkerRecord
+from transqueue.report import WorkerReport
+from transqueue.retention import Retention
 from transqueue.transaction import KEYED_LANES, Idempotency, Stamp, State
 
 MAJORITY = {"w": "majority", "j": True}
@@ -17,6 +22,7 @@ SESSION_SECONDS = 4
 WRITES = {"insert", "update", "delete", "findAndModify", "bulkWrite", "createIndexes"}
 READS = {"find", "aggregate", "distinct", "count"}
 OTHERS = {"hello", "replSetGetConfig", "killSessions", "commitTransaction", "abortTransaction"}
+TELLING = {"buildInfo", "listCollections", "listIndexes", "replSetGetStatus", "collStats"}  # of the server itself
 
 SEEN_AT_LEAST = OTHERS | {"insert", "update", "createIndexes", "find", "aggregate", "distinct"}
 
@@ -131,13 +137,83 @@ class Verbs:
         self.queue.catalog.remember({"ledger": ["deposit"]})
         assert self.queue.catalog.known_types() == {"ledger": ["deposit"]}
 
+    def circumstances(self):
+        assert self.queue.circumstances(self.desk.enqueue().id)
+
+    def report(self):
+        self.queue.report({self.desk.worker(): WorkerReport()})
+
+    def pause(self):
+        assert self.queue.pause("deposit", by="ann")
+        assert self.queue.paused()
+        assert self.queue.resume("deposit")
+
+    resume = paused = pause
+
+    # What hangs on the queue
+
+    def enqueue_each(self):
+        assert self.queue.enqueue_each([self.queue.seal(self.desk.new())])
+
+    def api_keys(self):
+        keys = self.queue.api_keys
+        made = keys.create("ann", [Scope.SUBMIT]).key
+        assert keys.all()
+        keys.used(made.id)
+        assert keys.expire(made.id, made.created_at)
+        assert keys.revoke(made.id)
+        assert keys.delete(made.id)
+
+    def audit(self):
+        self.queue.audit.record("ann", "cancel", "1")
+        assert self.queue.audit.page().entries
+
+    def measures(self):
+        measures, now = self.queue.measures, self.queue.clock.now()
+        self.desk.enqueue()
+        measures.flush()
+        measures.refresh_depths()
+        assert measures.totals()
+        assert measures.depths()
+        assert measures.series(None, now - timedelta(minutes=2), now + timedelta(minutes=2), 60)
+        assert measures.by_type(now - timedelta(minutes=2), now + timedelta(minutes=2), 60)
+
+    def parts(self):
+        part = Part(id="p", role="api", host="here", pid=1, version="0.1.0")
+        self.queue.parts.begin(part)
+        request, asked = self.queue.parts.ask(None)
+        assert asked
+        assert self.queue.parts.beat("p") == request
+        self.queue.parts.tell("p", Reload(well=True, message="well", request=request))
+        assert self.queue.parts.answers(request)
+        assert self.queue.parts.here()
+        self.queue.parts.end("p")
+
+    def failures(self):
+        held, now = self.dead(), self.queue.clock.now() + timedelta(minutes=1)
+        (group,) = self.queue.failures.groups(recent=timedelta(hours=1))
+        assert self.queue.failures.count(group.cause, until=now) == 1
+        assert self.queue.failures.redrive(group.cause, until=now, more_attempts=1, per_second=None) == 1
+        assert self.queue.get(held.id).state is State.QUEUED
+
+    def sweep(self):
+        self.dead()
+        assert self.queue.sweep.step(Retention(days={State.DEAD: 1.0}, key_days=30.0), "me")
+
+    def condition(self):
+        assert self.queue.condition()
+
     def dead(self):
         held = self.desk.leased()
         self.queue.settle([self.desk.bury(held)])
         return held
 
 
-VERBS = sorted(TransactionQueue.__abstractmethods__ | {"catalog"})
+VERBS = sorted({name for name in vars(Verbs) if not name.startswith("_")} - {"dead"})
+
+
+def test_each_verb_of_a_queue_is_tried():
+    assert set(VERBS) >= TransactionQueue.__abstractmethods__
 
 
 def test_every_write_is_journaled_on_a_majority_every_read_sees_one_and_every_call_has_a_deadline(
@@ -160,7 +236,7 @@ def problems(name, command):
     if not 0 < limit <= CALL_SECONDS * 1000:
         yield f"{name} has a limit of {limit} ms"
     yield from in_session(name, command) if "autocommit" in command else outside(name, command)
-    if name not in WRITES | READS | OTHERS:
+    if name not in WRITES | READS | OTHERS | TELLING:
         yield f"{name} is not looked at"
 
 
