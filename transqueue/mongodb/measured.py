@@ -35,7 +35,7 @@ class Measured:
         return transactions
 
     def settled(self, settlements: Sequence[Settlement], lost: Collection[str]) -> None:
-        """The outcomes written, how long their leases were, and the follow-ups accepted with them."""
+        """The outcomes written, how long their leases were, and what was accepted together with them."""
         now = self._clock.now()
         mine = [one for one in settlements if one.transaction.id not in lost]
         for type, members in _by_type([one.transaction for one in mine]).items():
@@ -43,6 +43,9 @@ class Measured:
         for (type, verb), count in Counter((one.transaction.type, one.outcome.verb) for one in mine).items():
             self._tally.add(type, PAST[verb], count)
         self._accepted(new for one in mine for new in one.outcome.follow_ups)
+        over = (one.transaction for one in mine if one.outcome.verb is not Verb.RETRY)
+        for type, count in Counter(new.type for transaction in over for new in transaction.on_end).items():
+            self._tally.add(type, ACCEPTED, count)
 
     def watched(self, perform: Perform) -> tuple[Perform, Callable[[Collection[str]], None]]:
         """The same work of a session, and what to call with the ids lost once the session is over."""
