@@ -68,8 +68,11 @@ def _change(
         _preview(chosen, verb)
     if chosen and not ids and not yes:
         _confirm(verb)
-    done = [one.id for one in _progress(chosen, verb, shown=len(chosen) > 1 and not as_json) if change(one)]
-    _record(Operator(setup.queue, by()), verb, filter, ids, done, len(chosen))
+    done: list[str] = []
+    try:
+        done += (one.id for one in _progress(chosen, verb, shown=len(chosen) > 1 and not as_json) if change(one))
+    finally:  # also of what a Ctrl-C cut short
+        _record(Operator(setup.queue, by()), verb, filter, ids, done, len(chosen))
     setup.queue.measures.flush()
     if as_json:
         click.echo(json.dumps({verb: done, "unchanged": len(chosen) - len(done)}))
