@@ -46,10 +46,10 @@ def main(names: tuple[str, ...], rounds: int, scale: float, *, quick: bool, writ
             rows += measured
             if not as_json:
                 report.show(measured, shown)
+            if write:
+                report.write(measured, facts, DOCUMENT)
     if as_json:
         click.echo(report.as_json(rows, facts))
-    if write:
-        report.write(rows, facts, DOCUMENT)
 
 
 def _teller(progress: Progress, task: TaskID, name: str) -> Callable[[str], None]:

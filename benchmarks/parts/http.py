@@ -12,7 +12,7 @@ from bson import json_util
 
 from .. import roofline
 from ..cache import NotInstalled, packages_beside
-from ..load import Load, post
+from ..load import CONNECTIONS, Load, post
 from ..machine import cpu_seconds
 from ..measure import Row, Sample, Target, alternate
 from ..stage import Running, Site
@@ -24,6 +24,7 @@ BODY = {"username": "user123", "value": 150.0}
 ONE_EACH, SINGLE = "gunicorn gthread 1x32, one insert_one for each request", "single posts"
 RAW, BATCH_100, BATCH_1000 = "insert_many of 1,000, plain PyMongo", "batches of 100", "batches of 1,000"
 WARM_SECONDS = 1.0
+BATCHERS = 2  # connections that post batches, which is enough to keep the door busy
 
 
 def measure(run: Run) -> Iterator[Row]:
@@ -67,8 +68,8 @@ def _batches(run: Run, site: Site, seconds: float) -> Iterator[Row]:
     samples = alternate(
         {
             RAW: lambda: roofline.enqueue(run.stage, template, run.size(60_000, 1000)),
-            BATCH_100: lambda: loaded(run, site, "/api/data/batch", _batch(100), seconds, 100),
-            BATCH_1000: lambda: loaded(run, site, "/api/data/batch", _batch(1000), seconds, 1000),
+            BATCH_100: lambda: loaded(run, site, "/api/data/batch", _batch(100), seconds, 100, BATCHERS),
+            BATCH_1000: lambda: loaded(run, site, "/api/data/batch", _batch(1000), seconds, 1000, BATCHERS),
         },
         run.rounds,
         run.tell,
@@ -90,11 +91,14 @@ def _against(what: str, unit: str, ours: Any, reference: str, theirs: Any, limit
     )
 
 
-def loaded(run: Run, site: Site, path: str, body: Any, seconds: float, each: int = 1) -> Sample:
+def loaded(
+    run: Run, site: Site, path: str, body: Any, seconds: float, each: int = 1, connections: int = CONNECTIONS
+) -> Sample:
     """The rate of a door, in transactions, after a moment to warm up."""
-    post(site.url + path, body, WARM_SECONDS)
+    post(site.url + path, body, WARM_SECONDS, connections)
     mongod = cpu_seconds([run.stage.mongod_pid])
-    load: Load = post(site.url + path, body, seconds)
+    load: Load = post(site.url + path, body, seconds, connections)
+    assert load.requests, "nothing was answered"
     assert load.refused == load.broken == 0, load
     used = (cpu_seconds([run.stage.mongod_pid]) - mongod) / load.requests / each * 1e6
     return Sample(load.rate * each, {"p50 ms": load.p50, "p99 ms": load.p99, "mongod µs": used})

@@ -22,6 +22,7 @@ PART = "peers"
 SCRIPTS = Path(__file__).parent.parent / "peers"
 LONGEST_SECONDS = 90.0
 LOOK_SECONDS = 0.2
+SHORTEST_SECONDS, AT_LEAST = 0.5, 100  # a rate is not told of less; a quick run tells none
 OURS = {"bench.noop": "TransQueue, no-op one by one", "bench.group": "TransQueue, batch=True"}
 
 Server = Callable[[], AbstractContextManager[str]]
@@ -49,7 +50,7 @@ def measure(run: Run) -> Iterator[Row]:
             with peer.server() as broker:
                 yield from _beside(run, peer, installed, broker)
         except NotInstalled as error:
-            yield Row(part=PART, what=peer.name, unit="", target=peer.target, note=f"not to be had here: {error}")
+            yield Row(part=PART, what=peer.name, unit="", target=peer.target, note=f"not measured here: {error}")
 
 
 def _peers(run: Run) -> list[Peer]:
@@ -154,6 +155,8 @@ def _drain(peer: Peer, installed: Path, broker: str) -> Sample:
             raise NotInstalled(f"enqueueing failed: {_last_line(log)}")
         moments = _worked_off(peer, installed, environ, starts, log)
     span = (max(moments) - min(moments)) / 1e9
+    if span < SHORTEST_SECONDS and peer.count > AT_LEAST:
+        raise NotInstalled(f"its {peer.count:,} jobs were begun within {span:.3f} s: too few to tell a rate")
     return Sample(len(moments) / max(span, 1e-3))
 
 
