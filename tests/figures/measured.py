@@ -14,9 +14,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+import replica_set
 from conftest import Running, Site, alive
 from pymongo import MongoClient
-from replica_set import ReplicaSet
 
 from transqueue.mongodb.embedded import PrivateMongod
 
@@ -98,7 +98,8 @@ class Bench:
 
     def failover(self, times: int) -> list[float]:
         """SIGKILL to the primary, until the first acceptance of what was sent after it."""
-        replicas = ReplicaSet(self._folder / f"set{next(self._numbers)}", 3)
+        replica_set.ASK_MILLISECONDS = 3000  # a busy machine takes its time to make a set
+        replicas = replica_set.ReplicaSet(self._folder / f"set{next(self._numbers)}", 3)
         try:
             replicas.start()
             client = MongoClient[dict[str, Any]](replicas.uri, tz_aware=True)
@@ -150,7 +151,7 @@ class Bench:
         until(lambda: site.has("started"))
         return id, running
 
-    def _failed_over(self, replicas: ReplicaSet, site: Site) -> float:
+    def _failed_over(self, replicas: replica_set.ReplicaSet, site: Site) -> float:
         until(replicas.is_well)
         until(lambda: accepts(site.port))
         primary = replicas.primary()
