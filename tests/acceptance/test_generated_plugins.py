@@ -25,13 +25,13 @@ KINDS: Mapping[str, Sequence[str]] = {
 RESULTS = {name: {"message": "Hello Ada"} for name in KINDS} | {"kept": {"paid": "user123"}}
 NIGHTLY = '"""Pay."""\n\n\ndef process(transaction):\n    """Pay in."""\n    return {"paid": transaction["username"]}\n'
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 
 
 def run(site: Any, *command: str) -> str:
     environ = {**os.environ, "PYTHONPATH": str(site.packages), "COLUMNS": "200"}
     whole = [str(Path(sys.executable).parent / command[0]), *command[1:]]
-    done = subprocess.run(whole, capture_output=True, text=True, cwd=site.folder, env=environ, timeout=110, check=False)
+    done = subprocess.run(whole, capture_output=True, text=True, cwd=site.folder, env=environ, timeout=300, check=False)
     assert done.returncode == 0, (command, done.stdout, done.stderr)
     return done.stdout
 
@@ -65,8 +65,7 @@ def test_each_processes_a_transaction_in_a_running_transqueue(generated: Any) ->
     assert "plain is enabled" in run(generated, "transqueue", "plugins", "enable", "plain")
     generated.enable(*KINDS)
     running = generated.start("up")
-    running.until_ready()
-    generated.wait_until(generated._is_open, timeout=60, message="the door opens")
+    generated.wait_until(generated._is_open, timeout=120, message="the door opens")
     ids = {}
     for name in KINDS:
         data = {"username": "user123", "value": 5} if name == "kept" else {"name": "Ada"}
@@ -74,6 +73,6 @@ def test_each_processes_a_transaction_in_a_running_transqueue(generated: Any) ->
         status, answer, _ = generated.ask("POST", "/api/data/", {"type": type, "data": data})
         assert status == 200, answer
         ids[name] = answer["data"]["transaction_id"]
-    generated.until([*ids.values()], "done", timeout=60)
+    generated.until([*ids.values()], "done", timeout=120)
     assert {name: generated.transaction(id)["result"] for name, id in ids.items()} == RESULTS
     running.stop()

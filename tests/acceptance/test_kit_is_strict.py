@@ -17,7 +17,7 @@ from transqueue.testing.real import kit_on
 CODE = (Path(__file__).parent / "data" / "strict_cases.py").read_text()
 PARKED = "class.broken"
 
-pytestmark = pytest.mark.timeout(400)  # several workers die on the way, and each start takes its time
+pytestmark = pytest.mark.timeout(600)  # several workers die on the way, and each start takes its time
 
 
 class Cases:
@@ -53,8 +53,7 @@ class Cases:
         site = self.site
         site.database["Full"].insert_one({"_id": 1, "n": 1})
         running = site.start("up")
-        running.until_ready()
-        site.wait_until(site._is_open, timeout=60, message="the door opens")
+        site.wait_until(site._is_open, timeout=120, message="the door opens")
         told, ids = {}, {}
         for name, type, data, options in self.module.CASES:
             body = {"type": type, "data": data} | ({"options": options} if options else {})
@@ -64,8 +63,10 @@ class Cases:
             else:
                 told[name] = {"status": status, "code": answer["code"], "errors": answer.get("errors", {})}
         due = [id for name, id in ids.items() if name != PARKED]
-        site.until(due, timeout=90, hurry=True)
-        site.wait_until(lambda: not site.database["Q"].count_documents({"state": "queued", "type": {"$ne": PARKED}}))
+        site.until(due, timeout=240, hurry=True)
+        site.wait_until(
+            lambda: not site.database["Q"].count_documents({"state": "queued", "type": {"$ne": PARKED}}), timeout=60
+        )
         running.stop()
         for name, id in ids.items():
             one = site.transaction(id)
