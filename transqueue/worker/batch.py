@@ -24,7 +24,7 @@ from ..transaction import Transaction
 from .beside import Beside
 from .holding import Holding
 from .pace import Pace
-from .session_run import SessionRun, Spoiled
+from .session_run import SessionRun, Spoiled, has_failed
 
 FLUSH_SECONDS = 0.01
 HOLD_SECONDS = 1.0  # longer than this nothing waits in a worker's hands
@@ -147,7 +147,7 @@ class Batches:
             self._settle(self._executor.attempt_group(bound, group), hold)
 
     def _in_sessions(self, bound: Bound, hold: Holding) -> None:
-        while members := hold.next_group(one_per_key=bound.handler.batch):
+        while members := hold.next_group(one_per_key=False):
             groups = deque([members])
             while groups:
                 if not hold.may_start():
@@ -180,18 +180,18 @@ class Batches:
     ) -> list[list[Transaction]]:
         """Everything was discarded, so whoever raised may have done so on what never was: only the spoiler is known.
 
-        It runs again alone, and the others together.
+        It runs again alone, and the others together, those after it of its key later. A group that failed runs again
+        in halves.
         """
         if len(spoilers) == len(run.members):
+            if len(spoilers) > 1 and has_failed(spoilers):
+                half = len(run.members) // 2  # a group does not tell which of them it was
+                return [list(run.members[:half]), list(run.members[half:])]
             self._settle(spoilers, hold)
             return []
         alone = [one.transaction for one in spoilers]
-        apart = {one.id for one in alone}
-        others = [one for one in run.members if one.id not in apart]
-        if alone[0].ordering_key is None:
-            return [alone, others]
-        before = run.before(alone[0])
-        return [[one for one in others if one.id in before], alone, [one for one in others if one.id not in before]]
+        before, after = run.around(alone)
+        return [before, alone, after] if alone[0].ordering_key is not None else [alone, before]
 
     def _after_conflict(
         self, bound: Bound, members: list[Transaction], error: QueueUnavailable, hold: Holding

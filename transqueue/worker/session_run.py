@@ -5,11 +5,13 @@ It may be performed several times, when the database asks for it; the last time 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
 from ..executor import Bound, Executor, is_completion
+from ..outcome import Verb
 from ..queue import Effects, Settlement
 from ..transaction import Transaction
+from .holding import is_over
 
 SESSION_SECONDS = 0.5  # a session locks what it wrote: it takes no further member after this
 
@@ -54,10 +56,17 @@ class SessionRun:
         self._executor.mark([one.transaction for one in self.inside])
         return self.inside
 
-    def before(self, member: Transaction) -> Collection[str]:
-        """The ids of the members that come before this one."""
-        ids = [one.id for one in self.members]
-        return frozenset(ids[: ids.index(member.id)])
+    def around(self, spoilers: Sequence[Transaction]) -> tuple[list[Transaction], list[Transaction]]:
+        """The other members: those that run again before the spoilers, and those of the spoilers' keys after them."""
+        apart, behind = {one.id for one in spoilers}, set[str]()
+        before: list[Transaction] = []
+        after: list[Transaction] = []
+        for one in self.members:
+            if one.id not in apart:
+                (after if one.ordering_key in behind else before).append(one)
+            elif one.ordering_key is not None:
+                behind.add(one.ordering_key)
+        return before, after
 
     def _each(self, effects: Effects) -> None:
         began, waiting, stopped = self._monotonic(), self.left, set[str]()
@@ -88,4 +97,23 @@ class SessionRun:
         self.left = []
         if effects.broken or not any(is_completion(one) for one in settlements):
             raise Spoiled(settlements)
+        if spoilers := _ahead_of_their_key(settlements):
+            raise Spoiled(spoilers)
         self.inside = settlements
+
+
+def has_failed(settlements: Sequence[Settlement]) -> bool:
+    """Whether a group's handler raised. Its entries never fail: they complete, reject, or ask for later uncharged."""
+    verbs = {one.outcome.verb for one in settlements if one.outcome.charged}
+    return bool(verbs & {Verb.RETRY, Verb.BURY})
+
+
+def _ahead_of_their_key(settlements: Sequence[Settlement]) -> list[Settlement]:
+    """Those that end their key's turn although later ones of it, in the same group, acted on what they left."""
+    last = {one.transaction.ordering_key: one.transaction.id for one in settlements}
+    found: dict[str, Settlement] = {}
+    for one in settlements:
+        key = one.transaction.ordering_key
+        if key is not None and not is_over(one) and last[key] != one.transaction.id:
+            found.setdefault(key, one)
+    return list(found.values())

@@ -33,7 +33,9 @@ def run(database, function, schema, data):
     )
     context = SimpleNamespace(db=database, config={})
     with database.client.start_session() as session, session.bind(end_session=False):
-        session.with_transaction(lambda _session: function(transaction, context))
+        [refusal] = session.with_transaction(lambda _session: function([transaction], context))
+    if refusal:
+        raise refusal
     return transaction.id
 
 
@@ -166,8 +168,8 @@ def test_a_transfer_without_funds_is_rejected_and_writes_nothing(database, payer
 
 
 def test_an_attempt_that_fails_after_the_handler_leaves_no_trace(database):
-    def crash(transaction, context):
-        deposit(transaction, context)
+    def crash(transactions, context):
+        deposit(transactions, context)
         raise RuntimeError("after the writes")
 
     with pytest.raises(RuntimeError):

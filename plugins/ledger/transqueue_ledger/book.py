@@ -1,64 +1,79 @@
 """Bank and Ledger: the balances, and the entries that explain them.
 
-Both are written in the session of the handler, so a balance never changes without its entry.
+Many transactions are posted at once: the balances are read, each posting is judged in its order on what the ones before
+it left, and what is accepted goes out in one write per collection. All of it happens in the session of the handlers, so
+a balance that somebody else changes meanwhile makes the database run the session again, and a balance never changes
+without its entries.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from bson import Decimal128
-from pymongo import ReturnDocument
+from pymongo import UpdateOne
 
-from transqueue import Reject, Transaction
+from transqueue import Reject
 
-from .money import BALANCE_LIMIT, written
+from .money import BALANCE_LIMIT, added, written
 
 
-class Book:
-    """The books as one transaction writes them; its entries are numbered from 0."""
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """What one transaction adds to accounts, in order; with `covered`, none may go below 0 by a negative amount."""
 
-    def __init__(self, db: Any, transaction: Transaction) -> None:
-        self._db, self._transaction = db, transaction
-        self._entries = 0
+    transaction_id: str
+    amounts: Sequence[tuple[str, Decimal]]
+    covered: bool = False
 
-    def credit(self, username: str, amount: Decimal) -> None:
-        """Add an amount, negative ones too, to an account that may not exist yet.
 
-        Raises:
-            Reject: the balance would not be exact any more.
-        """
-        account = self._db["Bank"].find_one_and_update(
-            {"_id": username},
-            {"$inc": {"value": Decimal128(amount)}},
-            upsert=True,
-            return_document=ReturnDocument.AFTER,
-        )
-        if account["value"].to_decimal().copy_abs() >= BALANCE_LIMIT:
-            raise Reject(f"the balance of {username} would reach {written(BALANCE_LIMIT)}")
-        self._enter(username, amount)
+def post(db: Any, postings: Sequence[Posting]) -> list[Reject | None]:
+    """Write what can be posted; one entry for each: none, or why it was rejected."""
+    balances = _balances(db, {username for one in postings for username, _ in one.amounts})
+    answers = [_judge(balances, one) for one in postings]
+    accepted = [one for one, refusal in zip(postings, answers, strict=True) if refusal is None]
+    if accepted:
+        changed = {username for one in accepted for username, _ in one.amounts}
+        _write(db, {username: balances[username] for username in changed}, accepted)
+    return answers
 
-    def debit(self, username: str, amount: Decimal) -> None:
-        """Take an amount from an account that holds as much.
 
-        Raises:
-            Reject: it does not.
-        """
-        negative = amount.copy_negate()  # the minus sign would round to the context's 28 digits
-        covered = {"_id": username, "value": {"$gte": Decimal128(amount)}}
-        if not self._db["Bank"].update_one(covered, {"$inc": {"value": Decimal128(negative)}}).matched_count:
-            raise Reject("insufficient funds")
-        self._enter(username, negative)
+def _balances(db: Any, usernames: set[str]) -> dict[str, Decimal]:
+    found = db["Bank"].find({"_id": {"$in": list(usernames)}})
+    return {account["_id"]: account["value"].to_decimal() for account in found}
 
-    def _enter(self, username: str, amount: Decimal) -> None:
-        self._db["Ledger"].insert_one(
-            {
-                "_id": f"{self._transaction.id}:{self._entries}",
-                "username": username,
-                "value": Decimal128(amount),
-                "at": datetime.now(UTC),
-            }
-        )
-        self._entries += 1
+
+def _judge(balances: dict[str, Decimal], posting: Posting) -> Reject | None:
+    """Put a posting into the balances, unless one of them would not bear it."""
+    after: dict[str, Decimal] = {}
+    for username, amount in posting.amounts:
+        after[username] = added(balances.get(username, Decimal(0)), amount)
+        if posting.covered and amount < 0 and after[username] < 0:
+            return Reject("insufficient funds")
+        if after[username].copy_abs() >= BALANCE_LIMIT:
+            return Reject(f"the balance of {username} would reach {written(BALANCE_LIMIT)}")
+    balances.update(after)
+    return None
+
+
+def _write(db: Any, balances: dict[str, Decimal], accepted: Sequence[Posting]) -> None:
+    now = datetime.now(UTC)
+    db["Bank"].bulk_write(
+        [
+            UpdateOne({"_id": username}, {"$set": {"value": Decimal128(balance)}}, upsert=True)
+            for username, balance in balances.items()
+        ],
+        ordered=False,
+    )
+    db["Ledger"].insert_many(
+        [
+            {"_id": f"{one.transaction_id}:{number}", "username": username, "value": Decimal128(amount), "at": now}
+            for one in accepted
+            for number, (username, amount) in enumerate(one.amounts)
+        ],
+        ordered=False,
+    )

@@ -2,7 +2,7 @@
 
 An amount has at most 15 digits before the point and 18 after it. A balance below 10^16 therefore needs at most 34
 digits, which is what Decimal128 has, so no sum is ever rounded. Python's operators round to 28 digits: here only
-comparisons, which are exact, and `copy_abs`, `copy_negate` and `quantize` with a context are used.
+comparisons, which are exact, and `copy_abs`, `copy_negate`, and `add` and `quantize` with a context are used.
 """
 
 from __future__ import annotations
@@ -53,6 +53,11 @@ def positive(amount: Decimal) -> None:
     """Refuse 0 and less."""
     if amount <= 0:
         raise ValidationError("Must be greater than 0.")
+
+
+def added(balance: Decimal, amount: Decimal) -> Decimal:
+    """The exact sum."""
+    return _EXACT.add(balance, amount)
 
 
 def written(amount: Decimal) -> str:

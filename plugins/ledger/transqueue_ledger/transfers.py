@@ -1,16 +1,22 @@
-"""`transfer`: move a value from one account to another."""
+"""`transfer`: move a value from one account to another.
+
+It has two accounts, and an ordering key is one: so transfers have none, and run in no promised order, neither among
+themselves nor beside the deposits of their accounts. That is safe, because each is judged on the balance it finds, in a
+session that commits only while that balance stands; and it stands still nowhere, because nothing waits for it. What is
+to be paid out of a deposit is sent when that deposit is done.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from marshmallow import Schema, ValidationError, validates_schema
 
-from transqueue import Context, Transaction, handler
+from transqueue import Context, Reject, Transaction, handler
 
 from .account import username
-from .book import Book
+from .book import Posting, post
 from .money import Money, positive
 
 
@@ -27,9 +33,14 @@ class Transfer(Schema):
             raise ValidationError("Must differ from 'from'.", "to")
 
 
-@handler("transfer", schema=Transfer, transactional=True)
-def transfer(transaction: Transaction, context: Context) -> None:
+@handler("transfer", schema=Transfer, transactional=True, batch=True)
+def transfer(transactions: Sequence[Transaction], context: Context) -> list[Reject | None]:
     """Move a value from one account to another, which is opened by it; rejected when the balance is too small."""
-    book, data = Book(context.db, transaction), transaction.data
-    book.debit(data["payer"], data["value"])
-    book.credit(data["payee"], data["value"])
+    return post(context.db, [_posting(one) for one in transactions])
+
+
+def _posting(transaction: Transaction) -> Posting:
+    data = transaction.data
+    # The minus operator would round to the context's 28 digits.
+    amounts = [(data["payer"], data["value"].copy_negate()), (data["payee"], data["value"])]
+    return Posting(transaction.id, amounts, covered=True)
