@@ -258,6 +258,10 @@ class TransactionQueue(Pausing):
         """Whether any transaction of these types is due now."""
 
     @abstractmethod
+    def seconds_to_next(self, types: Collection[str]) -> float | None:
+        """In how many seconds the first transaction of these types that is not due yet will be; none: there is none."""
+
+    @abstractmethod
     def queued_types(self, prefix: str) -> frozenset[str]:
         """The types of queued transactions that begin with `prefix`."""
 

@@ -96,6 +96,17 @@ class Candidates:
         """Whether any of these types are due."""
         return self._q.find_one(self._due(list(types), lanes), {"_id": 1}, hint="due") is not None
 
+    def next_due(self, types: Collection[str], lanes: Sequence[int]) -> datetime | None:
+        """When the first one that is not due yet will be: for each priority in use, the first key of each lane."""
+        now, found = self._clock.now(), list[datetime]()
+        queued: Document = {"state": str(State.QUEUED), "lane": {"$in": list(lanes)}}
+        for type in types:
+            for priority in self._q.distinct("priority", {**queued, "type": type}, hint="due"):
+                query = {**queued, "type": type, "priority": priority, "due_at": {"$gt": now}}
+                rows = self._q.find(query, _ROW, hint="due").sort(AGE_ORDER).limit(1)
+                found += [row["due_at"] for row in rows]
+        return min(found, default=None)
+
     def forget(self, type: str) -> None:
         """Some of this type were put back at their place: the next read is from the start."""
         self._types.pop(type, None)

@@ -34,6 +34,12 @@ class Leases:
         with answering("look for due transactions"):
             return self._candidates.are_there(types, ALL_LANES)
 
+    def seconds_to_next(self, types: Collection[str]) -> float | None:
+        """As `TransactionQueue.seconds_to_next` promises."""
+        with answering("look for what will be due"):
+            at = self._candidates.next_due(types, ALL_LANES)
+        return None if at is None else (at - self._clock.now()).total_seconds()
+
     def queued_types(self, prefix: str) -> frozenset[str]:
         """As `TransactionQueue.queued_types` promises."""
         query = {"state": str(State.QUEUED), "type": {"$gte": prefix, "$lt": prefix + chr(0x10FFFF)}}

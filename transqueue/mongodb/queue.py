@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ..clock import ServerClock
@@ -44,6 +44,7 @@ from .secret import Secrets
 from .settlements import Settlements
 from .sweep import Sweep
 from .turns import Turns
+from .wakeup import Wakeup
 from .workers import Workers
 
 
@@ -182,6 +183,13 @@ class MongoQueue(TransactionQueue):
 
     def due(self, types: Collection[str]) -> bool:
         return self._leases.due(types)
+
+    def seconds_to_next(self, types: Collection[str]) -> float | None:
+        return self._leases.seconds_to_next(types)
+
+    def wakeup(self, lanes: Collection[int], ring: Callable[[], None]) -> Wakeup:
+        """What rings when something may have become due; see `Wakeup`."""
+        return Wakeup(self._connection, lanes, ring)
 
     def queued_types(self, prefix: str) -> frozenset[str]:
         return self._leases.queued_types(prefix)

@@ -195,6 +195,12 @@ class MemoryQueue(MemoryPauses, TransactionQueue):
         with self._lock:
             return any(True for _ in self._transactions.due(types, self.clock.now()))
 
+    def seconds_to_next(self, types: Collection[str]) -> float | None:
+        with self._lock:
+            now = self.clock.now()
+            queued = [one for one in self._transactions if one.state is State.QUEUED and one.type in types]
+        return min(((one.due_at - now).total_seconds() for one in queued if one.due_at > now), default=None)
+
     def queued_types(self, prefix: str) -> frozenset[str]:
         with self._lock:
             queued = {one.type for one in self._transactions if one.state is State.QUEUED}

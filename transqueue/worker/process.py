@@ -32,7 +32,7 @@ from ..queue import WorkerRecord
 from ..signals import StopFlag
 from ..submission import Admission, read_envelope, read_json, write_json
 from ..ticker import Ticker
-from ..transaction import Transaction
+from ..transaction import KEYED_LANES, Transaction
 from .batch import Batches
 from .pace import Pace
 from .worker import Worker, lanes_of
@@ -104,12 +104,16 @@ def _assemble(
         new_transaction=follow_ups(admission),
         ran=partial(queue.measures.tally.observe, histogram="run"),
     )
+    lanes = lanes_of(assignment.slot, config.workers.processes)
+    bell = queue.wakeup([*lanes, *(KEYED_LANES[lane] for lane in lanes)], stop.wake)
+    bell.start()
     return Worker(
         queue,
         Batches(queue, executor, events=events, pace=pace, wake=stop.wake),
         bounds,
         id=assignment.worker,
-        lanes=lanes_of(assignment.slot, config.workers.processes),
+        lanes=lanes,
+        bell=bell,
         pace=pace,
         stop=stop,
         events=events,

@@ -5,6 +5,7 @@ Types are taken in turn, so that none waits for another; what is leased is worke
 
 from __future__ import annotations
 
+import random
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -21,7 +22,9 @@ from .batch import Batches
 from .pace import Pace
 from .paused import PausedTypes
 
-FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS, WAIT_GROWTH = 0.005, 0.1, 1.5
+FIRST_WAIT_SECONDS, WAIT_GROWTH = 0.005, 1.5
+DEAF_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.1, 1.0  # at most, without a bell, and with one that rings
+OTHERS_FIRST_SECONDS = 0.005  # so that a worker whose lane it is takes it
 UNAVAILABLE_WAIT_SECONDS = 0.5
 LOOK_AROUND = 8  # leases of one source
 IN_VAIN_SECONDS = 0.05  # how long a source that had nothing is passed over while others have
@@ -34,6 +37,32 @@ class Waiting(Protocol):
     def is_set(self) -> bool: ...
 
     def wait(self, seconds: float) -> None: ...
+
+
+class Bell(Protocol):
+    """What ends a worker's wait when something may have become due; see `mongodb.wakeup`."""
+
+    @property
+    def is_listening(self) -> bool: ...
+
+    def listen(self) -> None: ...
+
+    def rest(self) -> None: ...
+
+    def heard(self) -> str | None: ...
+
+
+class NoBell:
+    """Hears nothing: the worker looks by itself, often."""
+
+    is_listening = False
+
+    def listen(self) -> None: ...
+
+    def rest(self) -> None: ...
+
+    def heard(self) -> str | None:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +95,13 @@ class Worker:
         first: int = 0,
         is_parked: Callable[[str], bool] = lambda _: False,
         monotonic: Callable[[], float] = time.monotonic,
+        random: Callable[[], float] = random.random,
+        bell: Bell | None = None,
     ) -> None:
         self._queue, self._batches, self._bounds = queue, batches, bounds
         self._id, self._lanes, self._pace, self._stop, self._events = id, lanes, pace, stop, events
-        self._is_parked, self._monotonic = is_parked, monotonic
+        self._is_parked, self._monotonic, self._random = is_parked, monotonic, random
+        self._bell: Bell = bell or NoBell()
         self._paused = PausedTypes(queue, monotonic)
         self._families = [type for type in bounds if type.endswith(".*")]
         self._found: tuple[float, list[str]] = (float("-inf"), [])
@@ -87,15 +119,41 @@ class Worker:
                 self._events.emit("queue.unavailable", message=str(error))
                 self._stop.wait(UNAVAILABLE_WAIT_SECONDS)
                 continue
-            wait = FIRST_WAIT_SECONDS if worked else min(wait * WAIT_GROWTH, LONGEST_WAIT_SECONDS)
-            if not worked:
-                self._stop.wait(wait)
+            if worked or self._is_called(wait):
+                wait = FIRST_WAIT_SECONDS
+            else:
+                wait = min(wait * WAIT_GROWTH, LONGEST_WAIT_SECONDS if self._bell.is_listening else DEAF_WAIT_SECONDS)
         self._batches.finish()
+
+    def _is_called(self, seconds: float) -> bool:
+        """Wait: so long, until the next one is due, or until something is heard; and whether it was."""
+        self._bell.listen()
+        self._stop.wait(self._until_due(seconds))
+        heard = self._bell.heard()
+        if heard == "others":
+            self._stop.wait(OTHERS_FIRST_SECONDS * (1 + self._random()))
+        if heard:
+            self._worked = True  # so the sources are looked at, and nothing is asked before
+            self._in_vain.clear()
+        return heard is not None
+
+    def _until_due(self, seconds: float) -> float:
+        """No longer than to the moment at which the next one is due, as far as a wait is long enough to ask."""
+        if seconds <= DEAF_WAIT_SECONDS:
+            return seconds
+        try:
+            left = self._queue.seconds_to_next(self._types())
+        except QueueUnavailable:  # the next turn tells
+            return seconds
+        seconds *= 0.75 + 0.5 * self._random()
+        return seconds if left is None else min(seconds, max(left, 0.0))
 
     def turn(self) -> bool:
         """Settle what has ended beside; lease transactions of the next type that has any due, and work them off.
 
         Whether there was anything to do.
+
+        Where there was nothing the last time, one question is asked for all types first.
 
         Raises:
             QueueUnavailable: the database did not answer; nothing is held.
@@ -118,6 +176,7 @@ class Worker:
             if self._in_vain.get(source.name, float("-inf")) > self._monotonic():
                 continue
             if leased := source.lease():
+                self._bell.rest()
                 self._next = at + 1
                 self._work_off(source, leased)
                 return True

@@ -1,0 +1,123 @@
+"""Wakes an idle worker when something may have become due: a change stream on Q, as a hint and never as the word.
+
+Whoever is woken looks for itself, and whoever is not looks a little later all the same: so a stream that ends, breaks
+in an election, or is not allowed to this user costs only time. It is read while its worker waits, and closed when the
+worker is busy for long, for reading what a drain writes would cost more than it tells.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+from pymongo.change_stream import ChangeStream
+from pymongo.errors import OperationFailure, PyMongoError
+
+from ..transaction import State
+from .connection import Connection
+from .documents import Document
+
+AWAIT_SECONDS = 1.0
+LEFT_SECONDS = 1.0  # how long the stream of a busy worker is kept
+AGAIN_SECONDS, REFUSED_SECONDS = 1.0, 60.0
+SOON = timedelta(seconds=2)  # what is due later than this is found by whoever looks for it
+UNAUTHORIZED = 13
+_CHANGED = "updateDescription.updatedFields"
+_PIPELINE: list[Document] = [
+    {
+        "$match": {
+            "$or": [
+                {"operationType": "insert"},
+                {f"{_CHANGED}.state": {"$in": [str(State.QUEUED), str(State.CANCELLED)]}},
+            ]
+        }
+    },
+    {
+        "$project": {
+            "due_at": {"$ifNull": ["$fullDocument.due_at", f"${_CHANGED}.due_at"]},
+            "lane": "$fullDocument.lane",
+        }
+    },
+]
+
+
+class Wakeup:
+    """The bell of one worker process, rung from a thread of its own.
+
+    Args:
+        lanes: what is due in these is this worker's to take first; of others it hears as well, as `heard` tells.
+        ring: ends the worker's sleep; called from the thread.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        lanes: Collection[int],
+        ring: Callable[[], None],
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._q, self._clock, self._sleep = connection.q, connection.clock, sleep
+        self._lanes, self._ring = frozenset(lanes), ring
+        self._wanted = threading.Event()
+        self._heard: str | None = None
+        self.is_listening = False
+
+    def start(self) -> None:
+        """Listen from now on, whenever the worker waits."""
+        threading.Thread(target=self._run, name="wake-up", daemon=True).start()
+
+    def listen(self) -> None:
+        """The worker is about to wait."""
+        self._wanted.set()
+
+    def rest(self) -> None:
+        """The worker is at work."""
+        self._wanted.clear()
+
+    def heard(self) -> str | None:
+        """What was heard since this was last asked: of its own lanes or of unknown ones (`ours`), or of `others`."""
+        heard, self._heard = self._heard, None
+        return heard
+
+    def _run(self) -> None:
+        while True:
+            self._wanted.wait()
+            pause = AGAIN_SECONDS
+            try:
+                with self._q.watch(_PIPELINE, max_await_time_ms=int(AWAIT_SECONDS * 1000), batch_size=100) as stream:
+                    self._follow(stream)
+                continue
+            except OperationFailure as error:
+                pause = REFUSED_SECONDS if error.code == UNAUTHORIZED else AGAIN_SECONDS
+            except PyMongoError:
+                pass
+            except Exception:  # the client was closed: the process is ending
+                return
+            finally:
+                self.is_listening = False
+            self._sleep(pause * (0.75 + 0.5 * random.random()))  # noqa: S311
+
+    def _follow(self, stream: ChangeStream[Document]) -> None:
+        """Read the stream until the worker has been busy for long."""
+        self.is_listening = True
+        self._tell("ours")  # what came before the stream was open is for the worker to find
+        while self._wanted.wait(LEFT_SECONDS):
+            if event := stream.try_next():
+                self._note(event)
+
+    def _note(self, event: Mapping[str, Any]) -> None:
+        due_at: datetime | None = event.get("due_at")
+        if due_at is None or due_at < self._clock.now() + SOON:
+            self._tell("ours" if event.get("lane") is None or event["lane"] in self._lanes else "others")
+
+    def _tell(self, heard: str) -> None:
+        if self._heard != "ours":
+            self._heard = heard
+        with suppress(OSError):
+            self._ring()
