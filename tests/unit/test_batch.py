@@ -885,3 +885,55 @@ def test_a_spoiler_runs_alone_at_its_place_and_not_before_those_ahead_of_it(hous
         ("committing", 3),
     ]
     assert house.states() == ["done"] * 3
+
+
+def test_of_a_group_what_followed_a_retry_of_its_key_is_discarded_and_the_rest_commits(house):
+    calls = []
+
+    def work(transactions, context):
+        calls.append([n(one) for one in transactions])
+        for one in transactions:
+            if n(one) != 2:
+                write(context, one)
+        return [RetryLater(after_seconds=60) if n(one) == 2 else None for one in transactions]
+
+    house.work_off(work, house.lease_keys("aabab"), batch=True, transactional=True)
+    assert sorted(calls[0]) == [1, 2, 3, 4, 5]
+    assert house.bank() == [1, 3, 5]
+    assert house.states() == ["done", "queued", "done", "queued", "done"]
+    assert house.attempts() == [1, 0, 1, 0, 1]
+
+
+def test_of_a_group_what_followed_a_rejection_of_its_key_commits_with_it(house):
+    def work(transactions, context):
+        write(context, transactions[-1])
+        return [Reject("no") if n(one) == 1 else None for one in transactions]
+
+    house.work_off(work, house.lease_keys("aaa"), batch=True, transactional=True)
+    assert (house.bank(), house.states()) == ([3], ["rejected", "done", "done"])
+    assert house.happened("committing") == [("committing", 1, 2, 3)]
+
+
+def test_a_bad_one_fails_alone_and_not_with_its_transactional_group(house):
+    def work(transactions, context):
+        for one in transactions:
+            write(context, one)
+            if n(one) == 3:
+                raise ValueError("bad")
+        return [None] * len(transactions)
+
+    house.run(work, 5, batch=True, transactional=True)
+    assert house.states() == ["done", "done", "queued", "done", "done"]
+    assert (house.bank(), house.attempts()) == ([1, 2, 4, 5], [1] * 5)
+
+
+def test_behind_a_bad_one_of_a_group_its_key_goes_back(house):
+    def work(transactions, context):
+        if any(n(one) == 2 for one in transactions):
+            raise ValueError("bad")
+        for one in transactions:
+            write(context, one)
+        return [None] * len(transactions)
+
+    house.work_off(work, house.lease_keys("aaab"), batch=True, transactional=True)
+    assert (house.bank(), house.states()) == ([1, 4], ["done", "queued", "queued", "done"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -78,7 +78,8 @@ class SpyQueue(MemoryQueue):
 class House:
     """A worker over its queue; `ran` is what its handlers ran, as the claim and the type."""
 
-    def __init__(self, *claims, lanes=(0, 1), parked=frozenset(), first=0):
+    def __init__(self, *claims, lanes=(0, 1), parked=frozenset(), first=0, bell=None):
+        self.bell = bell
         self.queue, self.ticks, self.pace, self.stop = SpyQueue(), Ticks(), Pace(), Stop()
         self.ran, self.heard, self._ids = [], [], TransactionIds()
         executor = Executor(clock=self.queue.clock, marker=Marker(), new_transaction=lambda *_: None)
@@ -95,6 +96,7 @@ class House:
             first=first,
             is_parked=parked.__contains__,
             monotonic=self.ticks,
+            bell=bell,
         )
         self.queue.begin(WorkerRecord(id="ann", host="here", pid=1, slot=0), lease_seconds=600)
 
@@ -486,3 +488,96 @@ def test_a_follow_up_with_what_is_no_number_is_refused_and_not_changed(follow_up
 
 def test_a_follow_ups_decimals_are_kept_as_numbers(follow_up):
     assert follow_up("mail", {"value": Decimal("0.10")}, {}).data == {"value": Decimal("0.10")}
+
+
+# The bell
+
+
+class FakeBell:
+    """A bell that rings when a test says so."""
+
+    is_listening = True
+
+    def __init__(self):
+        self.said, self.log = None, []
+
+    def listen(self):
+        self.log.append("listen")
+
+    def rest(self):
+        self.log.append("rest")
+
+    def heard(self):
+        said, self.said = self.said, None
+        return said
+
+
+@pytest.fixture
+def ringing():
+    """The function `ringing(said)`: a worker whose bell rings in its fifteenth wait, for something in lane 0."""
+
+    def make(said, **fields):
+        house = House("a", bell=FakeBell())
+        house.stop.after = 20
+
+        def ring():
+            if len(house.stop.waits) == 15:
+                house.enqueue("a", **fields)
+                house.bell.said = said
+
+        house.stop.then = ring
+        house.worker.run()
+        return house
+
+    return make
+
+
+def test_with_a_bell_it_looks_by_itself_ever_more_seldom_and_not_in_step_with_others(ringing):
+    house = ringing(None)
+    assert 0.5 < max(house.stop.waits) <= 1.25
+    assert len(set(house.stop.waits[-4:])) > 1
+
+
+def test_when_its_bell_rings_it_leases_at_once_and_asks_nothing_before(ringing):
+    house = ringing("ours")
+    assert len(house.ran) == 1
+    verbs = [asked for asked, *_ in house.queue.asked]
+    assert verbs.count("due") <= len(house.stop.waits)
+    assert house.stop.waits[15] < 0.01
+    assert house.bell.log.count("rest") == 1
+
+
+def test_what_lies_in_a_lane_of_others_is_left_to_them_for_a_moment(ringing):
+    house = ringing("others")
+    assert 0.005 <= house.stop.waits[15] <= 0.01
+    assert len(house.ran) == 1
+
+
+def test_it_sleeps_no_longer_than_until_the_next_one_is_due():
+    house = House("a", bell=FakeBell())
+    house.stop.after = 30
+    house.enqueue("a", due_at=NOW + timedelta(seconds=0.3))
+    house.worker.run()
+    assert max(house.stop.waits) == pytest.approx(0.3)
+
+
+def test_each_source_looks_around_however_they_take_turns():
+    house = House("a", "b", lanes=(2, 3))
+    for type in "ab":
+        house.pace.learn(type, 1, 9.0)
+    far = [house.enqueue(type, lane=9) for type in "ab"]
+    for _ in range(2 * LOOK_AROUND):
+        for type in "ab":
+            house.enqueue(type, lane=2)
+    house.turns(2 * LOOK_AROUND)
+    assert {house.queue.get(one).state for one in far} == {State.DONE}
+
+
+def test_a_low_priority_is_passed_over_a_bounded_number_of_times():
+    house = House("a", lanes=(2, 3))
+    house.pace.learn("a", 1, 9.0)
+    low = house.enqueue("a", lane=2, priority=-10)
+    for _ in range(LOOK_AROUND):
+        house.enqueue("a", lane=2, priority=10)
+        house.turns(1)
+    assert house.queue.get(low).state is State.DONE

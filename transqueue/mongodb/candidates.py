@@ -85,9 +85,10 @@ class Candidates:
             known.aged += 1
             some = _turned(lanes, known.aged * MERGED)[:MERGED]
             query = self._due([type], some) | {"priority": {"$in": PRIORITIES}}
-            return _ids(self._rows(query, AGE_ORDER, limit))
-        if known.is_long:
-            lanes = _turned(lanes, known.turn)[:1]
+            if rows := self._rows(query, AGE_ORDER, limit):
+                return _ids(rows)
+        if known.is_long and (rows := self._read_on(type, known, limit, _turned(lanes, known.turn)[:1])):
+            return _ids(rows)
         if rows := self._read_on(type, known, limit, lanes):
             return _ids(rows)
         return _ids(self._read_on(type, known, limit, lanes, in_vain=True))
@@ -101,7 +102,7 @@ class Candidates:
         now, found = self._clock.now(), list[datetime]()
         queued: Document = {"state": str(State.QUEUED), "lane": {"$in": list(lanes)}}
         for type in types:
-            for priority in self._q.distinct("priority", {**queued, "type": type}, hint="due"):
+            for priority in self._q.distinct("priority", {**queued, "type": type}):
                 query = {**queued, "type": type, "priority": priority, "due_at": {"$gt": now}}
                 rows = self._q.find(query, _ROW, hint="due").sort(AGE_ORDER).limit(1)
                 found += [row["due_at"] for row in rows]

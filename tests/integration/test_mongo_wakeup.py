@@ -1,0 +1,108 @@
+"""The bell of an idle worker: a hint from Q's change stream that it is time to look."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from transqueue.mongodb import wakeup as wakeup_module
+from transqueue.mongodb.wakeup import UNAUTHORIZED
+from transqueue.queue import Casualty
+
+LANES = (3, 19)
+
+
+class Listener:
+    """A bell that listens, and how often it rang."""
+
+    def __init__(self, queue, wait_until):
+        self._rang, self._wait_until = threading.Event(), wait_until
+        self.bell = queue.wakeup(LANES, self._rang.set)
+        self.bell.start()
+        self.bell.listen()
+
+    def ready(self):
+        self._wait_until(lambda: self.bell.is_listening, message="it listens")
+        assert self.next() == "ours", "what came before is to be looked for"
+        return self
+
+    def next(self):
+        """What is heard next."""
+        assert self._rang.wait(10), "it rang"
+        self._rang.clear()
+        return self.bell.heard()
+
+    def is_silent(self, desk):
+        """Whether nothing was heard before something else that is enqueued now."""
+        desk.enqueue(lane=5)
+        return self.next() == "others"
+
+
+@pytest.fixture
+def listener(mongo_queue, wait_until):
+    return Listener(mongo_queue, wait_until).ready()
+
+
+def test_what_is_enqueued_is_heard_and_whose_lane_it_is(listener, desk):
+    desk.enqueue(lane=3)
+    assert listener.next() == "ours"
+    desk.enqueue(lane=4)
+    assert listener.next() == "others"
+
+
+def test_what_is_put_back_is_heard(listener, desk):
+    worker = desk.worker()
+    desk.leased(worker, lane=4)
+    assert listener.next() == "others"
+    desk.queue.end(worker, Casualty())
+    assert listener.next() == "ours"
+
+
+@pytest.mark.parametrize("verb", ["redrive", "cancel"])
+def test_what_an_operator_moves_is_heard(listener, desk, verb):
+    held = desk.leased(lane=4)
+    assert listener.next() == "others"
+    desk.queue.settle([desk.bury(held)])
+    _ = desk.queue.redrive(held.id, more_attempts=1) if verb == "redrive" else desk.queue.cancel(held.id)
+    assert listener.next() == "ours"
+
+
+def test_what_is_due_much_later_is_not_heard(listener, desk):
+    desk.enqueue(lane=3, due_at=desk.at(3600))
+    assert listener.is_silent(desk)
+
+
+def test_what_is_leased_and_done_is_not_heard(listener, desk):
+    held = desk.leased(lane=4)
+    assert listener.next() == "others"
+    desk.queue.settle([desk.complete(held)])
+    assert listener.is_silent(desk)
+
+
+def test_a_worker_that_is_busy_for_long_hears_again_when_it_is_idle(monkeypatch, mongo_queue, wait_until, desk):
+    monkeypatch.setattr(wakeup_module, "LEFT_SECONDS", 0.05)
+    listener = Listener(mongo_queue, wait_until).ready()
+    listener.bell.rest()
+    wait_until(lambda: not listener.bell.is_listening, message="it stopped listening")
+    desk.enqueue(lane=3)
+    listener.bell.listen()
+    listener.ready()
+
+
+def test_a_stream_that_breaks_is_opened_again(monkeypatch, listener, desk, fail, wait_until):
+    monkeypatch.setattr(wakeup_module, "AGAIN_SECONDS", 0.05)
+    fail("getMore", "aggregate", errorCode=1)
+    wait_until(lambda: not listener.bell.is_listening, message="it broke")
+    fail.stop()
+    listener.ready()
+    desk.enqueue(lane=3)
+    assert listener.next() == "ours"
+
+
+def test_without_the_right_to_a_stream_it_listens_to_nothing_and_breaks_nothing(mongo_queue, fail, wait_until):
+    fail("aggregate", errorCode=UNAUTHORIZED)
+    listener = Listener(mongo_queue, wait_until)
+    fail.wait()
+    assert not listener.bell.is_listening
+    assert listener.bell.heard() is None
