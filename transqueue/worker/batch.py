@@ -27,6 +27,7 @@ from .pace import Pace
 from .session_run import SessionRun, Spoiled, has_failed
 
 FLUSH_SECONDS = 0.01
+SESSION_GROUP = 100  # at most so many of a group die, and run alone afterwards, together; more are hardly faster
 HOLD_SECONDS = 1.0  # longer than this nothing waits in a worker's hands
 FINISH_TURN_SECONDS = 0.1
 SESSION_LIMIT_SECONDS = 8.0  # a server ends a session that stays open much longer
@@ -56,8 +57,8 @@ class Batches:
 
     def work_off(
         self, bound_of: Callable[[str], Bound], leased: Sequence[Transaction], *, stopping: Callable[[], bool]
-    ) -> None:
-        """Execute and settle transactions leased together, in their order.
+    ) -> float:
+        """Execute and settle transactions leased together, in their order; how many seconds their handlers took.
 
         Raises:
             TrackLost: it is not known any more what this worker holds.
@@ -68,16 +69,20 @@ class Batches:
         until = self._monotonic() + HOLD_SECONDS
         given_back: list[Transaction] = []
         held_back: set[str] = set()
+        seconds = 0.0
         for type, members in groupby(leased, key=lambda transaction: transaction.type):
             began, self._settled_for = self._monotonic(), 0.0
             hold = Holding(members, held_back, lambda: not stopping() and self._monotonic() < until)
             self._steps(bound_of(type))(bound_of(type), hold)
-            self._pace.learn(type, hold.started, self._monotonic() - began - self._settled_for)
+            took = self._monotonic() - began - self._settled_for
+            self._pace.learn(type, hold.started, took)
+            seconds += took
             given_back += hold.rest()
         self._executor.unmark()
         self._queue.release(given_back)
         if alone:
             self.finish()
+        return seconds
 
     @property
     def room(self) -> int:
@@ -147,7 +152,8 @@ class Batches:
             self._settle(self._executor.attempt_group(bound, group), hold)
 
     def _in_sessions(self, bound: Bound, hold: Holding) -> None:
-        while members := hold.next_group(one_per_key=False):
+        most = SESSION_GROUP if bound.handler.batch else None
+        while members := hold.next_group(one_per_key=False, most=most):
             groups = deque([members])
             while groups:
                 if not hold.may_start():

@@ -35,12 +35,12 @@ class Holding:
                 return transaction
         return None
 
-    def next_group(self, *, one_per_key: bool) -> list[Transaction]:
-        """All that may start together: with `one_per_key`, no second one of an ordering key."""
+    def next_group(self, *, one_per_key: bool, most: int | None = None) -> list[Transaction]:
+        """All that may start together, or the first so many: with `one_per_key`, no second one of an ordering key."""
         if not self.may_start():
             return []
         waiting = self.without_held_back(self._waiting)
-        group = _first_of_each_key(waiting) if one_per_key else waiting
+        group = (_first_of_each_key(waiting) if one_per_key else waiting)[:most]
         chosen = {one.id for one in group}
         self._waiting = deque(one for one in waiting if one.id not in chosen)
         self.started += len(group)

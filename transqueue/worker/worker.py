@@ -184,12 +184,11 @@ class Worker:
         return False
 
     def _work_off(self, source: Source, leased: Sequence[Transaction]) -> None:
-        began = self._monotonic()
         types = {transaction.type for transaction in leased}
         stopping = partial(self._is_to_stop, types)
-        self._batches.work_off(self._bound, leased, stopping=stopping)
+        seconds = self._batches.work_off(self._bound, leased, stopping=stopping)
         if source.in_order:
-            self._pace.learn(source.name, len(leased), self._monotonic() - began)
+            self._pace.learn(source.name, len(leased), seconds)
         self._leased[source.name] += 1
 
     def _is_to_stop(self, types: Collection[str]) -> bool:
