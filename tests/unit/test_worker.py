@@ -21,7 +21,7 @@ from transqueue.worker import worker as worker_module
 from transqueue.worker.batch import Batches
 from transqueue.worker.pace import Pace
 from transqueue.worker.process import alarm_moment, bind, follow_ups, is_parked
-from transqueue.worker.worker import LOOK_AROUND, Worker, lanes_of
+from transqueue.worker.worker import LOOK_AROUND, SHARE_A_SESSION, Worker, lanes_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -78,7 +78,8 @@ class SpyQueue(MemoryQueue):
 class House:
     """A worker over its queue; `ran` is what its handlers ran, as the claim and the type."""
 
-    def __init__(self, *claims, lanes=(0, 1), parked=frozenset(), first=0, bell=None):
+    def __init__(self, *claims, lanes=(0, 1), parked=frozenset(), first=0, bell=None, **options):
+        self.options = options
         self.bell = bell
         self.queue, self.ticks, self.pace, self.stop = SpyQueue(), Ticks(), Pace(), Stop()
         self.ran, self.heard, self._ids = [], [], TransactionIds()
@@ -104,7 +105,7 @@ class House:
         def run(transaction, context):
             self.ran.append((claim, transaction.type))
 
-        return Bound(Handler(type=claim, target=run), run, {})
+        return Bound(Handler(type=claim, target=run, **self.options), run, {})
 
     def enqueue(self, type, *, lane=0, **fields):
         now = self.queue.clock.now()
@@ -581,3 +582,12 @@ def test_a_low_priority_is_passed_over_a_bounded_number_of_times():
         house.enqueue("a", lane=2, priority=10)
         house.turns(1)
     assert house.queue.get(low).state is State.DONE
+
+
+def test_of_transactional_ones_it_leases_some_however_slow_their_sessions_were():
+    house = House("a", transactional=True)
+    house.pace.learn("a", 1, 9.0)
+    for _ in range(SHARE_A_SESSION + 1):
+        house.enqueue("a")
+    house.turns(1)
+    assert len(house.ran) == SHARE_A_SESSION

@@ -27,6 +27,7 @@ DEAF_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.1, 1.0  # at most, without a bell, a
 OTHERS_FIRST_SECONDS = 0.005  # so that a worker whose lane it is takes it
 UNAVAILABLE_WAIT_SECONDS = 0.5
 LOOK_AROUND = 8  # leases of one source
+SHARE_A_SESSION = 16
 IN_VAIN_SECONDS = 0.05  # how long a source that had nothing is passed over while others have
 FAMILY_SECONDS = 0.5  # how long the types found for a family are believed
 
@@ -216,7 +217,12 @@ class Worker:
 
     def _limit(self, type: str) -> int:
         """How many to lease: as many async ones as there is room for, of the others what is worked off in a moment."""
-        return self._batches.room if self._bound(type).handler.is_async else self._pace.limit(type)
+        return self._batches.room if self._bound(type).handler.is_async else self._paced(type, [type])
+
+    def _paced(self, name: str, types: Sequence[str]) -> int:
+        """By its pace; of transactional ones never few, for where a session is slow it is not its members' doing."""
+        shared = any(self._bound(type).handler.transactional for type in types)
+        return max(self._pace.limit(name), SHARE_A_SESSION if shared else 1)
 
     def _lease_in_order(self, plugin: str, types: Sequence[str]) -> Sequence[Transaction]:
         """As `_lease`, and each time from another lane on, so that no lane has to wait for the others."""
@@ -224,7 +230,7 @@ class Worker:
         own = _turned([KEYED_LANES[lane] for lane in self._lanes], self._leased[name])
         others = _turned([lane for lane in KEYED_LANES if lane not in own], self._leased[name])
         lanes = [*others, *own] if self._looks_around(name) else [*own, *others]
-        return self._queue.lease_in_order(self._id, plugin, types, limit=self._pace.limit(name), lanes=lanes)
+        return self._queue.lease_in_order(self._id, plugin, types, limit=self._paced(name, types), lanes=lanes)
 
     def _looks_around(self, name: str) -> bool:
         """Now and then, at all lanes and by age: none waits for ever for a busy worker, or behind higher priorities."""
