@@ -39,6 +39,7 @@ WARNINGS = frozenset(
         "worker.died",
         "worker.lapsed",
         "worker.timed_out",
+        "worker.too_big",
         "worker.track_lost",
     }
 )

@@ -27,11 +27,26 @@ WILD = """
             except BaseException:
                 pass
 
+    def eat():
+        held = bytearray(400 << 20)
+        for page in range(0, len(held), 4096):
+            held[page] = 1
+        time.sleep(60)
+
+    def deep(levels):
+        return [deep(levels - 1)] if levels else []
+
     def end_late():
         time.sleep(1.8)
         return "late"
 
     DEEDS = {
+        "eat": eat,
+        "a set": lambda: {1, 2},
+        "not a number": lambda: float("nan"),
+        "too big": lambda: "x" * 20_000,
+        "too wide": lambda: 2**64,
+        "too deep": lambda: deep(200),
         "well": lambda: "well",
         "segfault": segfault,
         "exit 3": lambda: os._exit(3),
@@ -107,3 +122,32 @@ def test_a_handler_over_its_limit_is_asked_to_end_then_killed_and_the_next_go_on
     died = running.events("worker.died")
     assert sorted(event["ran"] for event in died) == sorted(stuck)
     assert running.stop() == 0
+
+
+REFUSED = {
+    "a set": "is not JSON",
+    "not a number": "is not JSON",
+    "too wide": "does not fit 64 bits",
+    "too big": "20002 bytes of JSON; at most 16384",
+    "too deep": "nested 201 levels deep",
+}
+
+
+def test_a_result_that_cannot_be_kept_fails_its_attempt_and_one_that_eats_memory_is_ended(site: Any) -> None:
+    site.plugin("wild", WILD)
+    site.configure(workers={"processes": 2, "lease_seconds": 60, "memory_mib": 300})
+    refused = site.enqueue("deed", *({"do": do} for do in REFUSED), max_attempts=1)
+    (hungry,) = site.enqueue("deed", {"do": "eat"}, max_attempts=1)
+    well = site.enqueue("deed", *[WELL] * 20)
+    running = site.work()
+    for transaction, reason in zip(site.until(refused, "dead"), REFUSED.values(), strict=True):
+        assert (transaction["attempts"], transaction["crashes"]) == (1, 0)
+        assert transaction["error"]["type"] == "ResultRefused"
+        assert reason in transaction["error"]["message"]
+    (eaten,) = site.until([hungry], "dead", timeout=30)
+    assert (eaten["attempts"], eaten["crashes"]) == (1, 1)
+    assert "more than workers.memory_mib: 300" in eaten["error"]["message"]
+    site.until(well, "done")
+    assert running.stop() == 0
+    assert [event["transaction"] for event in running.events("worker.too_big")] == [hungry]
+    assert len(running.events("worker.spawned")) == 3

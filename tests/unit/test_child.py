@@ -25,7 +25,7 @@ class FakeProcess:
 
     def __init__(self, target, args, name):
         self.target, self.name, (self.assignment,) = target, name, args
-        self.exitcode, self.sent, self.joined = None, [], False
+        self.exitcode, self.sent, self.joined, self.pid = None, [], False, 1234
 
     def start(self):
         self.link = Connection(os.dup(self.assignment.link.fileno()))
@@ -304,3 +304,38 @@ def test_a_real_process_whose_database_is_refused_ends_and_says_so():
     finally:
         child.kill()
         child.close()
+
+
+# Too big
+
+
+def held(monkeypatch, mib):
+    monkeypatch.setattr(child_module, "resident_bytes", lambda pid: mib * child_module.MIB, raising=True)
+
+
+@pytest.mark.parametrize(("mib", "limit"), [(100, 0), (100, 100), (100, 101)])
+def test_one_within_its_memory_is_left_alone(child, process, monkeypatch, mib, limit):
+    held(monkeypatch, mib)
+    run(process)
+    assert not child.check_memory(limit)
+    assert process.sent == []
+
+
+def test_one_that_holds_too_much_is_killed_once_and_what_ran_is_charged_with_it(child, process, monkeypatch):
+    held(monkeypatch, 300)
+    run(process)
+    assert [child.check_memory(256) for _ in range(3)] == [True, False, False]
+    assert process.sent == ["kill"]
+    process.die(-signal.SIGKILL)
+    casualty = child.casualty(SPAWNED)
+    assert casualty.running == ID
+    assert casualty.reason == "its worker held 300 MiB of memory, more than workers.memory_mib: 256"
+
+
+def test_one_that_holds_too_much_at_rest_is_asked_to_end_and_nothing_is_charged(child, process, monkeypatch):
+    held(monkeypatch, 300)
+    process.marker.idle()
+    assert child.check_memory(256)
+    assert process.sent == ["terminate"]
+    process.die(0)
+    assert child.casualty(SPAWNED).running is None

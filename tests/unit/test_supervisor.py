@@ -60,6 +60,7 @@ class FakeChild:
         self.worker = f"worker-{len(house.children)}"
         self.config, self.uri, self.slot, self.spawned_at = config, uri, slot, now
         self.is_ready, self.stubborn, self.overdue, self.closed = False, False, False, False
+        self.swollen = False
         self.running, self.alarms, self.did, self.broken = None, [], [], {}
         self.process, self._house, self._said = FakeProcess(1000 + len(house.children)), house, False
         self.ending = "as the test said"
@@ -99,6 +100,9 @@ class FakeChild:
     def check_deadline(self, now):
         self.did.append(("checked", now))
         return self.overdue
+
+    def check_memory(self, mib):
+        return self.swollen
 
     def casualty(self, now):
         return Casualty(running=self.running, reason=f"at {now:g}")
@@ -369,6 +373,13 @@ def test_deadlines_are_checked_in_every_turn(house):
     house.turn(1)
     house.turn(1)
     assert first.did == [("checked", 1001.0), ("checked", 1002.0)]
+
+
+def test_one_that_holds_too_much_memory_is_told_with_what_it_runs(house):
+    first, _ = house.begun()
+    first.swollen, first.running = True, "the one"
+    house.turn(1)
+    assert house.told("worker.too_big") == [{"worker": "worker-0", "transaction": "the one"}]
 
 
 def test_an_overdue_one_is_told_with_what_it_runs(house):

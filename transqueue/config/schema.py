@@ -92,6 +92,7 @@ class WorkersSection(Section):
     processes = whole(1, 512)
     lease_seconds = seconds(5, 3600)
     stop_seconds = seconds(0, 3600)
+    memory_mib = whole(0, 1_048_576)
 
 
 class RetentionSection(Section):

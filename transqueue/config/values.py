@@ -57,11 +57,12 @@ class ApiConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkersConfig:
-    """How many worker processes, how long their lease is, and how long they may take to stop."""
+    """How many worker processes, how long their lease is, how long they may take to stop, how big one may grow."""
 
     processes: int = 2
     lease_seconds: float = 30.0
     stop_seconds: float = 20.0
+    memory_mib: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

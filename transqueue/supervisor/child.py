@@ -20,6 +20,7 @@ from ..signals import interrupts_held
 from ..worker import EXIT_BOOT_FAILED, EXIT_TRACK_LOST, Assignment, alarm_moment, work
 
 TERMINATE_GRACE_SECONDS = 2.0
+MIB = 2**20
 LEAVE_SECONDS = 30.0  # for a worker whose handler ended in the grace: to settle, shut down and end
 
 _spawn = multiprocessing.get_context("spawn")
@@ -52,6 +53,7 @@ class Child:
         self.alarm_at = alarm_moment(now, config.workers.lease_seconds)
         self._marker = Marker()
         self._overdue: tuple[int, float, float] | None = None  # turn, since when, timeout
+        self._swollen: tuple[int, str] | None = None  # turn, what is wrong
         self._stopping = False
         processes = processes or _spawn
         self._link: Link
@@ -105,6 +107,21 @@ class Child:
         self.process.terminate()
         return True
 
+    def check_memory(self, mib: int) -> bool:
+        """End a worker that holds more memory than `mib` (0: any). Whether it was noticed just now.
+
+        While something runs it may be growing fast, so it is killed, which is charged to what ran; else it is asked.
+        """
+        if not mib or self._swollen or (held := resident_bytes(self.process.pid)) <= mib * MIB:
+            return False
+        mark = self._marker.read()
+        self._swollen = (mark.turn, f"its worker held {held // MIB} MiB of memory, more than workers.memory_mib: {mib}")
+        if mark.doing == "idle":
+            self.process.terminate()
+        else:
+            self.process.kill()
+        return True
+
     @property
     def running(self) -> str | None:
         """The id of the transaction that it is running."""
@@ -145,6 +162,8 @@ class Child:
         return self._overran(turn) or f"its worker died while running it ({self.ending})"
 
     def _overran(self, turn: int) -> str | None:
+        if self._swollen and self._swollen[0] == turn:
+            return self._swollen[1]
         if self._overdue and self._overdue[0] == turn:
             return f"its handler did not end within {self._overdue[2]:g} s; the worker was killed"
         return None

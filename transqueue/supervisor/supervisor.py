@@ -228,6 +228,8 @@ class Supervisor:
             child.kill()
         elif child.check_deadline(self._now()):
             self._events.emit("worker.timed_out", worker=child.worker[:8], transaction=child.running)
+        elif child.check_memory(self._config.workers.memory_mib):
+            self._events.emit("worker.too_big", worker=child.worker[:8], transaction=child.running)
 
     def _tell_ready(self) -> None:
         if self._on_ready and all(slot.child and slot.child.is_ready for slot in self._slots):
