@@ -105,7 +105,8 @@ def _fields(config: Config, root: str, path: str, schema: Schema, given: Any, de
 
 
 def _setting(config: Config, root: str, path: str, field: fields.Field[Any], given: Any) -> Setting:
-    default = None if field.load_default is missing or callable(field.load_default) else field.load_default
+    default = field.load_default() if callable(field.load_default) else field.load_default
+    default = None if default is missing else default
     secret = is_secret(field)
     value = default if given is missing else given
     return Setting(
