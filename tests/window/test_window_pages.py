@@ -39,6 +39,7 @@ def test_no_page_runs_or_styles_anything_but_files_of_the_package(visitor, page)
     )
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "same-origin"  # else browsers send forms with `Origin: null`
 
 
 def test_hostile_text_is_shown_as_text_everywhere(house, visitor):

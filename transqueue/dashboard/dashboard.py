@@ -192,6 +192,8 @@ def _shared_by_all() -> dict[str, Any]:
 
 def _protected(response: Response) -> Response:
     response.headers["Content-Security-Policy"] = POLICY
+    # With `no-referrer` browsers send forms with `Origin: null`, and nobody could tell where they come from.
+    response.headers["Referrer-Policy"] = "same-origin"
     response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
     response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
     if request.endpoint == "ui.static":
