@@ -6,7 +6,7 @@ PLUGINS := $(wildcard plugins/*/pyproject.toml)
 RUN := .venv/.installed
 DEV := .venv/.installed-dev
 
-.PHONY: run test check chaos figures bench docs format lint types imports clean
+.PHONY: run test chromium check chaos figures bench docs format lint types imports clean
 
 run: $(RUN)
 	@exec $(BIN)/transqueue up
@@ -23,8 +23,14 @@ $(DEV): $(RUN)
 	$(BIN)/python -m pip install --quiet --group dev
 	@touch $@
 
-test: $(DEV)
+test: $(DEV) chromium
 	$(BIN)/python -m pytest
+
+# The window is tried in a real browser. Without it, and without root, those tests fail and say so.
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y chromium >/dev/null; } \
+	  || echo "no Chromium: tests/acceptance/window will fail; apt-get install chromium"
 
 check: format lint types imports test
 
