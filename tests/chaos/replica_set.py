@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pymongo
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from transqueue.mongodb.binary import find_mongod
 from transqueue.mongodb.guard import spawn
@@ -25,6 +26,7 @@ NAME = "chaos"
 ELECTION = {"electionTimeoutMillis": 1000, "heartbeatIntervalMillis": 200}
 READY_SECONDS = 60.0
 ASK_MILLISECONDS = 400
+ALREADY_INITIALIZED = 23
 
 
 class ReplicaSet:
@@ -44,7 +46,7 @@ class ReplicaSet:
         self._until(lambda: all(node.ask("ping") for node in self.nodes))
         members = [{"_id": number, "host": node.address} for number, node in enumerate(self.nodes)]
         configuration = {"_id": NAME, "members": members, "settings": ELECTION}
-        self._until(lambda: self.nodes[0].ask({"replSetInitiate": configuration}))
+        self._until(lambda: self.nodes[0].initiate(configuration))
         self._until(self.is_well)
 
     def primary(self) -> Node | None:
@@ -104,6 +106,15 @@ class Node:
             return self._client.admin.command(command)
         except PyMongoError:
             return {}
+
+    def initiate(self, configuration: Mapping[str, Any]) -> bool:
+        """Make it the first of a set. On a busy machine that takes long, and may have been done unheard."""
+        try:
+            with pymongo.timeout(READY_SECONDS):
+                self._client.admin.command({"replSetInitiate": configuration})
+        except PyMongoError as error:
+            return isinstance(error, OperationFailure) and error.code == ALREADY_INITIALIZED
+        return True
 
     def kill(self, *, down_seconds: float) -> None:
         """End it now; it comes back after a while."""
