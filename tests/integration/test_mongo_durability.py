@@ -102,6 +102,10 @@ class Verbs:
         self.desk.enqueue()
         assert self.queue.due(["deposit"])
 
+    def seconds_to_next(self):
+        self.queue.enqueue([self.desk.new(due_at=self.queue.clock.now() + timedelta(minutes=1))])
+        assert self.queue.seconds_to_next(["deposit"]) is not None
+
     def queued_types(self):
         self.desk.enqueue()
         assert self.queue.queued_types("dep")

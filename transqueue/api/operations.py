@@ -74,7 +74,8 @@ class Operation:
             "summary": self.summary,
             "operationId": re.sub(r"\W+", "_", f"{self.method}{self.path}").strip("_"),
             "responses": {"200": answer} | {str(status): name for status, name in sorted(self._errors().items())},
-            "security": [{API_KEY: [str(scope)]} for scope in Scope if scope in self.need],
+            # While there are no keys, none is asked for: that is the empty alternative.
+            "security": [{}, *({API_KEY: [str(scope)]} for scope in Scope if scope in self.need)],
         }
         if words := " ".join(filter(None, (self.description, self._scopes()))):
             found["description"] = words
