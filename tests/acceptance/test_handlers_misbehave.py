@@ -148,6 +148,6 @@ def test_a_result_that_cannot_be_kept_fails_its_attempt_and_one_that_eats_memory
     assert (eaten["attempts"], eaten["crashes"]) == (1, 1)
     assert "more than workers.memory_mib: 300" in eaten["error"]["message"]
     site.until(well, "done")
+    site.wait_until(lambda: len(running.events("worker.spawned")) == 3, timeout=20, message="it is replaced")
     assert running.stop() == 0
     assert [event["transaction"] for event in running.events("worker.too_big")] == [hungry]
-    assert len(running.events("worker.spawned")) == 3
