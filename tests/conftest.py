@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,6 +18,23 @@ from transqueue.mongodb.embedded import PrivateMongod
 
 # The packages of modules that tests share, such as `simulation`: pytest's importlib mode puts no folder on the path.
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    """A module's threads end with it: one that goes round and round makes every test after it several times slower."""
+    before = set(threading.enumerate())
+    yield
+
+    def left() -> list[str]:
+        return [thread.name for thread in threading.enumerate() if thread not in before and not _may_stay(thread)]
+
+    _wait_until(lambda: not left(), message="every thread that the module started has ended", told=left)
+
+
+def _may_stay(thread: threading.Thread) -> bool:
+    """Those of clients and servers that are there for the whole run."""
+    return thread.name.startswith("pymongo_")
 
 
 @pytest.fixture(scope="session")
@@ -56,11 +74,13 @@ def wait_until() -> Callable[..., Any]:
     return _wait_until
 
 
-def _wait_until(condition: Callable[[], Any], timeout: float = 10, message: str = "") -> Any:
+def _wait_until(
+    condition: Callable[[], Any], timeout: float = 10, message: str = "", told: Callable[[], Any] = str
+) -> Any:
     """Call `condition` until it gives something true, and return that; fail after `timeout` seconds."""
     limit = time.monotonic() + timeout
     while not (found := condition()):
         if time.monotonic() > limit:
-            pytest.fail(f"not within {timeout:g} s: {message or condition}")
+            pytest.fail(f"not within {timeout:g} s: {message or condition} {told()}")
         time.sleep(0.01)
     return found

@@ -100,6 +100,23 @@ def test_a_stream_that_breaks_is_opened_again(monkeypatch, listener, desk, fail,
     assert listener.next() == "ours"
 
 
+def test_a_stream_that_ended_because_q_was_dropped_is_waited_out_and_opened_again(
+    monkeypatch, listener, mongo_client, mongo_database, wait_until
+):
+    pauses = []
+    monkeypatch.setattr(listener.bell._stopped, "wait", pauses.append)
+    mongo_client.drop_database(mongo_database)
+    wait_until(lambda: pauses, message="it ended")
+    listener.ready()
+    assert len(pauses) == 1
+
+
+def test_a_bell_that_is_stopped_ends_its_thread(monkeypatch, listener, wait_until):
+    monkeypatch.setattr(wakeup_module, "LEFT_SECONDS", 0.05)
+    listener.bell.stop()
+    wait_until(lambda: not any(thread.name == "wake-up" for thread in threading.enumerate()), message="it ended")
+
+
 def test_without_the_right_to_a_stream_it_listens_to_nothing_and_breaks_nothing(mongo_queue, fail, wait_until):
     fail("aggregate", errorCode=UNAUTHORIZED)
     listener = Listener(mongo_queue, wait_until)

@@ -22,7 +22,7 @@ class Waiters:
 
     def __init__(self, queue: TransactionQueue, limit: int) -> None:
         self._queue, self._limit = queue, limit
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._waiting: list[tuple[str, threading.Event]] = []
         self._interval = FIRST_SECONDS
         self._thread: threading.Thread | None = None
@@ -38,17 +38,16 @@ class Waiters:
             self._leave(place)
 
     def _join(self, place: tuple[str, threading.Event]) -> bool:
-        with self._changed:
+        with self._lock:
             if len(self._waiting) >= self._limit:
                 return False
             self._waiting.append(place)
             self._interval = FIRST_SECONDS
             self._start()
-            self._changed.notify()
         return True
 
     def _leave(self, place: tuple[str, threading.Event]) -> None:
-        with self._changed:
+        with self._lock:
             self._waiting.remove(place)
 
     def _start(self) -> None:
@@ -57,16 +56,19 @@ class Waiters:
             self._thread.start()
 
     def _look(self) -> None:
-        while True:
-            self._look_once()
+        while self._look_once():
             time.sleep(self._interval)
 
-    def _look_once(self) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._waiting)
+    def _look_once(self) -> bool:
+        """Wake whose transactions have ended; false, and this thread is over, when nobody waits."""
+        with self._lock:
+            if not self._waiting:
+                self._thread = None
+                return False
             ids = {transaction_id for transaction_id, _ in self._waiting}
             self._interval = min(self._interval * GROWTH, LONGEST_SECONDS)
         self._wake(self._ended(ids))
+        return True
 
     def _ended(self, ids: Collection[str]) -> frozenset[str]:
         try:
@@ -75,7 +77,7 @@ class Waiters:
             return frozenset()
 
     def _wake(self, ids: frozenset[str]) -> None:
-        with self._changed:
+        with self._lock:
             for transaction_id, ended in self._waiting:
                 if transaction_id in ids:
                     ended.set()

@@ -67,8 +67,8 @@ class MongoQueue(TransactionQueue):
         self.clock, self.database, self.catalog = connection.clock, connection.database, Catalog(connection)
         self.api_keys, self.parts = ApiKeys(connection), Parts(connection)
         self.sweep = Sweep(connection, Turns(connection))
-
         self.secrets, self._surveyor = Secrets(connection), Surveyor(connection)
+        self._bells: list[Wakeup] = []
 
     def condition(self) -> Condition:
         """How the database is."""
@@ -81,6 +81,8 @@ class MongoQueue(TransactionQueue):
 
     def close(self) -> None:
         """Close the connection."""
+        for bell in self._bells:
+            bell.stop()
         self._connection.close()
 
     def enqueue(self, transactions: Sequence[Transaction]) -> list[Receipt]:
@@ -189,7 +191,9 @@ class MongoQueue(TransactionQueue):
 
     def wakeup(self, lanes: Collection[int], ring: Callable[[], None]) -> Wakeup:
         """What rings when something may have become due; see `Wakeup`."""
-        return Wakeup(self._connection, lanes, ring)
+        bell = Wakeup(self._connection, lanes, ring)
+        self._bells.append(bell)
+        return bell
 
     def queued_types(self, prefix: str) -> frozenset[str]:
         return self._leases.queued_types(prefix)

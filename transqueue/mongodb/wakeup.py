@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -59,12 +58,10 @@ class Wakeup:
         connection: Connection,
         lanes: Collection[int],
         ring: Callable[[], None],
-        *,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._q, self._clock, self._sleep = connection.q, connection.clock, sleep
+        self._q, self._clock = connection.q, connection.clock
         self._lanes, self._ring = frozenset(lanes), ring
-        self._wanted = threading.Event()
+        self._wanted, self._stopped = threading.Event(), threading.Event()
         self._heard: str | None = None
         self.is_listening = False
 
@@ -80,19 +77,24 @@ class Wakeup:
         """The worker is at work."""
         self._wanted.clear()
 
+    def stop(self) -> None:
+        """Listen no more, for good."""
+        self._stopped.set()
+        self._wanted.set()
+
     def heard(self) -> str | None:
         """What was heard since this was last asked: of its own lanes or of unknown ones (`ours`), or of `others`."""
         heard, self._heard = self._heard, None
         return heard
 
     def _run(self) -> None:
-        while True:
-            self._wanted.wait()
+        while self._wanted.wait() and not self._stopped.is_set():
             pause = AGAIN_SECONDS
             try:
                 with self._q.watch(_PIPELINE, max_await_time_ms=int(AWAIT_SECONDS * 1000), batch_size=100) as stream:
                     self._follow(stream)
-                continue
+                    if stream.alive:
+                        continue
             except OperationFailure as error:
                 pause = REFUSED_SECONDS if error.code == UNAUTHORIZED else AGAIN_SECONDS
             except PyMongoError:
@@ -101,13 +103,13 @@ class Wakeup:
                 return
             finally:
                 self.is_listening = False
-            self._sleep(pause * (0.75 + 0.5 * random.random()))  # noqa: S311
+            self._stopped.wait(pause * (0.75 + 0.5 * random.random()))  # noqa: S311
 
     def _follow(self, stream: ChangeStream[Document]) -> None:
-        """Read the stream until the worker has been busy for long."""
+        """Read the stream until the worker has been busy for long, or the stream ended because Q was dropped."""
         self.is_listening = True
         self._tell("ours")  # what came before the stream was open is for the worker to find
-        while self._wanted.wait(LEFT_SECONDS):
+        while stream.alive and self._wanted.wait(LEFT_SECONDS) and not self._stopped.is_set():
             if event := stream.try_next():
                 self._note(event)
 
