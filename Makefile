@@ -23,8 +23,10 @@ $(DEV): $(RUN)
 	$(BIN)/python -m pip install --quiet --group dev
 	@touch $@
 
+# As many files at once as there are processors. JOBS=1 for one after the other.
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 test: $(DEV) chromium
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # The window is tried in a real browser. Without it, and without root, those tests fail and say so.
 chromium:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from pymongo import MongoClient
 
@@ -18,6 +20,12 @@ from transqueue.mongodb.embedded import PrivateMongod
 
 # The packages of modules that tests share, such as `simulation`: pytest's importlib mode puts no folder on the path.
 sys.path.insert(0, str(Path(__file__).parent))
+
+# A machine that is busy elsewhere is no defect.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], derandomize="CI" in os.environ
+)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -180,7 +180,7 @@ def test_a_handler_that_does_not_end_within_stop_seconds_is_given_back_uncharged
     site.wait_until(lambda: site.has("started"), message="the handler runs")
     began = time.monotonic()
     assert running.stop() == 0
-    assert 1 <= time.monotonic() - began < 4
+    assert 1 <= time.monotonic() - began < 20
     running.leaves_nothing()
     back = site.transaction(id)
     assert (back["state"], back["attempts"], back["crashes"], "lease" in back) == ("queued", 0, 0, False)

@@ -357,7 +357,7 @@ def test_an_acceptance_that_is_never_answered_is_unknown_and_sending_it_again_fi
     began = time.monotonic()
     with pytest.raises(QueueUnavailable), pymongo.timeout(0.7):
         far.enqueue([first])
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 5
     wire.lose_replies("insert", "Q", times=0)
     (receipt,) = far.enqueue([desk.new(idempotency=Idempotency("k", "h"))])
     assert receipt.replayed

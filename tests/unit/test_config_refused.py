@@ -359,9 +359,9 @@ def test_a_password_that_only_some_can_read_is_taken(file, uri, mode):
     ids=["[", "{", "-", "words", "lines", "keys", "items", "aliases", "comments"],
 )
 def test_the_largest_file_is_refused_in_bounded_time(file, content):
-    before = time.process_time()
+    before = time.thread_time()
     assert refusal(file, content)
-    assert time.process_time() - before < 20
+    assert time.thread_time() - before < 20
 
 
 WORDS = ["api", "port", "plugins", "ledger", "handlers", "routes", "010", "1e9", ".inf", "true", "${", "${A}", "$${"]

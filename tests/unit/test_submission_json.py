@@ -146,10 +146,10 @@ def test_an_unreadable_body_is_typed_if_it_is_an_object_with_the_key_type(body: 
     ids=["quotes", "escapes", "escaped quotes", "open brackets", "empty arrays", "open objects"],
 )
 def test_no_body_of_the_largest_size_takes_long_to_refuse(body: bytes) -> None:
-    started = time.process_time()
+    started = time.thread_time()
     with pytest.raises(SubmissionRefused):
         read_json(body)
-    assert time.process_time() - started < 2.0
+    assert time.thread_time() - started < 2.0
 
 
 @given(st.binary(max_size=200))
