@@ -84,6 +84,10 @@ class TopologyRefused(TransQueueError):
     """This MongoDB cannot keep the promises: the queue needs a replica set that journals on a majority."""
 
 
+class SessionKept(TransQueueError):
+    """A handler cannot end its session itself: it is committed when the handler returns, discarded when it raises."""
+
+
 class MongodNotStarted(TransQueueError):
     """The private mongod could not be started."""
 

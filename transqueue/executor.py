@@ -6,6 +6,7 @@ and until when it may, so that whoever survives knows what to charge.
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -67,7 +68,7 @@ class Executor:
     ) -> None:
         self._clock, self._marker, self._new, self._ran = clock, marker, new_transaction, ran
         self._monotonic, self._boot_time, self._random = monotonic, boot_time, random
-        self._company = Company()
+        self._company, self._pid = Company(), os.getpid()
 
     def attempt(self, bound: Bound, transaction: Transaction, effects: Effects | None = None) -> Settlement:
         """Run the handler once.
@@ -149,6 +150,8 @@ class Executor:
         try:
             return bound.call(given, context)
         finally:
+            if os.getpid() != self._pid:
+                os._exit(0)  # the handler forked, and this is the child: it must not go on as a second worker
             logs.present.reset(before)
             self._ran(members[0].type, time.perf_counter() - began)
 

@@ -29,6 +29,7 @@ WARNINGS = frozenset(
         "mongod.not_started",
         "plugin.broken",
         "plugin.missing",
+        "processes.left_behind",
         "queue.unavailable",
         "reload.refused",
         "request.failed",

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import psutil
 import pytest
 
 pytestmark = pytest.mark.timeout(400)  # of which the first test waits for all of them to start and end
@@ -66,7 +67,14 @@ RUNNING: dict[str, tuple[str, str, str]] = {
     "asks for a session that it has not": ("context.db['X'].insert_one({})", "dead", "transactional=True"),
     "is killed while it waits on the network": ("socket.create_server(('127.0.0.1', 0)).accept()", "dead", "1 s"),
     "runs out of memory": ("raise MemoryError", "dead", "MemoryError: "),
-    "leaves a child behind": ("os.fork() or os.execvp('sleep', ['sleep', '600'])", "done", ""),
+    "leaves a child behind": ("os.fork() or sleep()", "done", ""),
+    "leaves a process of multiprocessing behind": (
+        "multiprocessing.get_context('fork').Process(target=time.sleep, args=[600]).start()",
+        "done",
+        "",
+    ),
+    "leaves a daemon behind": ("daemon()", "done", ""),
+    "forks and comes back twice": ("os.fork()", "done", ""),
     "leaves threads behind": ("threading.Thread(target=time.sleep, args=[600]).start()", "done", ""),
     "takes the signals": ("signal.signal(signal.SIGTERM, signal.SIG_IGN)", "done", ""),
     "changes the folder and the umask": ("os.chdir('/'); os.umask(0o777)", "done", ""),
@@ -83,17 +91,49 @@ IN_SESSION: dict[str, tuple[str, str, str]] = {
         "dead",
         "SessionEnded: ",
     ),
+    "closes its session": ("put(context); session().end_session()", "dead", "SessionKept: "),
+    "aborts its session": ("put(context); session().abort_transaction()", "dead", "SessionKept: "),
+    "commits its session": ("put(context); session().commit_transaction()", "dead", "SessionKept: "),
+    "commits by a command": (
+        "put(context); context.db.client.admin.command('commitTransaction')",
+        "dead",
+        "SessionKept: ",
+    ),
+    "closes its client": ("put(context); context.db.client.close()", "dead", "SessionKept: "),
+    "swallows that it may not abort": (
+        "put(context)\n    try:\n        session().abort_transaction()\n    except Exception:\n        pass",
+        "done",
+        "",
+    ),
+    "writes, and forks and comes back twice": ("put(context); os.fork()", "done", ""),
     "writes": ("put(context)", "done", ""),
 }
 HANDLERS = RUNNING | IN_SESSION
 
 HEAD = """
-import json, os, signal, socket, sys, threading, time
+import json, multiprocessing, os, signal, socket, sys, threading, time
+from pymongo.synchronous import client_session
 from transqueue import Reject, RetryLater, handler
 
 class Mute(Exception):
     def __str__(self):
         raise RuntimeError
+
+FOLDER = os.getcwd()
+
+def sleep():
+    os.execve("/bin/sleep", [f"left in {FOLDER}", "600"], {})
+
+def daemon():
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            sleep()
+        os._exit(0)
+    os.wait()
+
+def session():
+    return client_session._SESSION.get()
 
 def put(context):
     context.db["Effects"].insert_one({"_id": put.transaction})
@@ -218,6 +258,14 @@ def test_a_type_without_a_handler_is_refused_at_the_door_and_waits_uncharged_in_
 
 def test_everything_stops_in_good_order_all_the_same(outcome: Outcome) -> None:
     assert outcome.code == 0, outcome.up.told()
+
+
+def test_no_process_is_left(outcome: Outcome) -> None:
+    outcome.up.leaves_nothing()
+    mark = f"left in {outcome.site.folder}"
+    assert [
+        process.pid for process in psutil.process_iter(["cmdline"]) if mark in (process.info["cmdline"] or [])
+    ] == []
 
 
 def test_two_plugins_that_claim_one_type_refuse_the_start(make_site: Callable[[], Any]) -> None:

@@ -132,6 +132,9 @@ class ClientSession:
         finally:
             _BOUND.reset(token)
 
+    def _apply_to(self, *_: Any) -> None:
+        """Where PyMongo puts a session's own fields into a command, and no handler may end it (`mongodb.session`)."""
+
     def start_transaction(self, *_: Any) -> None:
         if self.in_transaction:
             raise PyMongoError("Transaction already in progress")

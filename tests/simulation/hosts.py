@@ -94,6 +94,7 @@ class Host:
             spawn=self._spawn,
             wait=lambda _, timeout: hub.sleep(timeout + hub.between(0.2, 2.0)),
             start=lambda run: _Joined(supervisor.start(run)),
+            end_orphans=list,
         ).run(Stop(hub))  # type: ignore[arg-type]
 
     def _spawn(self, *arguments: Any, **options: Any) -> Child:

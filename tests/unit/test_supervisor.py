@@ -126,7 +126,7 @@ class SpyQueue(MemoryQueue):
 class House:
     def __init__(self, monkeypatch, processes=2):
         self.ticks, self.queue, self.heard, self.children, self.log = Ticks(), SpyQueue(), [], [], []
-        self.was_ready = []
+        self.was_ready, self.left_behind = [], []
         monkeypatch.setattr(supervisor_module, "Child", self._spawn)
         config = Config(workers=WorkersConfig(processes=processes, stop_seconds=20))
         self.supervisor = Supervisor(
@@ -136,7 +136,13 @@ class House:
             events=Events(self.heard.append),
             on_ready=lambda: self.was_ready.append(True),
             now=self.ticks,
+            end_orphans=self._end_orphans,
         )
+
+    def _end_orphans(self):
+        left, self.left_behind = self.left_behind, []
+        self.log += [f"end {one}" for one in left]
+        return left
 
     def _spawn(self, config, uri, slot, *, now, log_json):
         self.children.append(FakeChild(self, config, uri, slot, now))
@@ -484,3 +490,24 @@ def test_a_death_or_a_word_of_a_worker_ends_its_wait_at_once(lonely, monkeypatch
     began = time.monotonic()
     lonely.supervisor.run(Stop(looks=1), beside=[Neighbour(lonely, happen)])
     assert time.monotonic() - began < 30
+
+
+# What workers leave behind
+
+
+def test_what_a_dead_worker_left_behind_is_ended_and_told_before_what_it_held_goes_back(lonely, monkeypatch):
+    (child,) = lonely.begun()
+    ended = lonely.supervisor.keeper.end
+    monkeypatch.setattr(lonely.supervisor.keeper, "end", lambda *given: (lonely.log.append("give back"), ended(*given)))
+    lonely.left_behind = ["sleep (77)"]
+    child.process.die(SIGKILL)
+    lonely.turn()
+    assert lonely.log == ["end sleep (77)", "give back"]
+    assert lonely.told("processes.left_behind") == [{"processes": ["sleep (77)"]}]
+
+
+def test_where_nothing_was_left_behind_nothing_is_told(lonely):
+    (child,) = lonely.begun()
+    child.process.die(SIGKILL)
+    lonely.turn()
+    assert lonely.told("processes.left_behind") == []

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from granian.net import SocketSpec  # type: ignore[attr-defined]
 from granian.server.mp import MPServer
 
-from .. import lifeline
+from .. import lifeline, offspring
 from ..errors import ReloadRefused, TransQueueError
 from ..part import Reload
 from .gate import Gate
@@ -141,6 +141,7 @@ def load(loader: Loader, threads: int, front: int, said: Link | None = None) -> 
         said: takes which plugins are broken, once the application is there, or why it is not.
     """
     lifeline.die_with_parent(front)
+    offspring.become_founder()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes tells all; only the front process decides
     try:
         application = loader()

@@ -17,6 +17,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from ..errors import AddressTaken, TransQueueError
+from ..offspring import end_orphans
 from .gate import CONNECTIONS
 from .renewal import Loader, RenewableServer, Renewals, load
 
@@ -48,6 +49,8 @@ def serve(host: str, port: int, threads: int, loader: Loader, renewals: Renewals
     except SystemExit as error:
         if not server.interrupt_signal:  # a Ctrl-C that reaches both processes at once is no failure
             raise TransQueueError("The process that answers requests ended by itself; see its last words.") from error
+    finally:
+        end_orphans()
 
 
 def check_free(host: str, port: int) -> None:

@@ -1,6 +1,6 @@
 """Plugins looked at in a throw-away process, so that no plugin's code runs in a process that must not die.
 
-A plugin that hangs, exits or crashes its interpreter ends only this process.
+A plugin that hangs, exits or crashes its interpreter ends only this process; what it started there is ended too.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ..config import Config
 from ..errors import PluginBroken, TransQueueError
 from ..events import Events
 from ..lifeline import die_with_parent
+from ..offspring import become_founder, end_offspring
 from ..plugins import PluginState, load_one, load_plugins, transaction_module
 from ..plugins.enabled import enabled
 from ..plugins.isolation import switch_off
@@ -97,6 +98,7 @@ class Probe:
         self._process.kill()
         self._process.join()
         self._link.close()
+        end_offspring(int(self._process.pid or 0))
         return self._process.exitcode
 
 
@@ -122,6 +124,7 @@ def _limit_seconds() -> float:
 
 def _look(config: Config, link: Link, parent: int) -> None:
     die_with_parent(parent)
+    become_founder()
     try:
         for name in enabled(config):
             link.send(name)
@@ -154,6 +157,7 @@ def look_apart(plugin: str, look: Callable[..., Found], *arguments: Any) -> Foun
         process.kill()
         process.join()
         link.close()
+        end_offspring(int(process.pid or 0))
     if isinstance(told, BaseException):
         raise told
     found: Found = told
@@ -162,6 +166,7 @@ def look_apart(plugin: str, look: Callable[..., Found], *arguments: Any) -> Foun
 
 def _look_apart(look: Callable[..., Any], arguments: tuple[Any, ...], link: Link, parent: int) -> None:
     die_with_parent(parent)
+    become_founder()
     try:
         link.send(look(*arguments))
     except TransQueueError as error:

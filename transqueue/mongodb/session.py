@@ -1,4 +1,4 @@
-"""What goes on inside a MongoDB session: who wrote, and whether the server has already ended it.
+"""What goes on inside a MongoDB session: who wrote, whether the server has already ended it, and that no handler does.
 
 A handler may catch an error of PyMongo; the server ends the session all the same. Watching the commands is how the
 executor knows, and how it knows that a handler which raised had written nothing.
@@ -6,14 +6,19 @@ executor knows, and how it knows that a handler which raised had written nothing
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
+from ..errors import SessionKept
+
 _WRITES = frozenset({"insert", "update", "delete", "findAndModify", "bulkWrite"})
+_ENDINGS = frozenset({"commitTransaction", "abortTransaction", "endSessions", "killSessions"})
+_METHODS = ("start_transaction", "commit_transaction", "abort_transaction", "with_transaction", "_end_session")
 
 
 class SessionWatch(CommandListener):
@@ -68,7 +73,7 @@ class SessionEffects:
 
     @property
     def broken(self) -> bool:
-        return self._watch.broken or self._is_unbegun
+        return self._watch.broken or self._is_unbegun or not self._session.in_transaction
 
     def is_conflict(self, error: BaseException) -> bool:
         transient = isinstance(error, PyMongoError) and error.has_error_label("TransientTransactionError")
@@ -81,3 +86,35 @@ class SessionEffects:
         The server knows of no session then, refuses all that follows as if it had conflicted, and always will.
         """
         return not self._watch.begun and not self._session._transaction.starting()
+
+
+@contextmanager
+def kept(session: ClientSession) -> Generator[None]:
+    """Meanwhile nobody but the caller ends the session, or closes its client: it is one for all that this process runs.
+
+    What a handler tries raises `SessionKept` in it, so its attempt fails with the reason and the session is as it was.
+    """
+    apply = session._apply_to
+    guarded = dict.fromkeys(_METHODS, _refuse) | {"_apply_to": _refusing_endings(apply)}
+    for name, guard in guarded.items():
+        setattr(session, name, guard)
+    session.client.close = _refuse  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for name in guarded:
+            delattr(session, name)
+        del session.client.close
+
+
+def _refuse(*_: Any, **__: Any) -> NoReturn:
+    raise SessionKept
+
+
+def _refusing_endings(apply: Callable[..., None]) -> Callable[..., None]:
+    def apply_to(command: Any, *more: Any) -> None:
+        if next(iter(command)) in _ENDINGS:
+            raise SessionKept
+        apply(command, *more)
+
+    return apply_to

@@ -27,7 +27,7 @@ from .connection import CALL_SECONDS, Connection, answering, may_be_committed
 from .documents import Document, encode, stored
 from .endings import enqueue_at_end
 from .leases import held, lease_of
-from .session import SessionEffects
+from .session import SessionEffects, kept
 
 Likeness = tuple[object, ...]
 
@@ -104,7 +104,7 @@ class Settlements:
         """One run of the session: the effects, the follow-ups, and as the last write the fence."""
         watch = self._connection.watch
         watch.reset()
-        with session.bind(end_session=False):
+        with session.bind(end_session=False), kept(session):
             settlements = perform(SessionEffects(self._connection.in_session, watch, session))
         if not settlements:
             raise _Nothing

@@ -1,8 +1,8 @@
 """Keeps the wanted number of workers alive, and their leases renewed: spawn, watch, reap, replace, stop.
 
 It touches neither plugins nor transactions. A worker that dies is replaced at once, one that keeps dying ever more
-slowly; what it held goes back to the queue, charged to the transaction it was running and to no other. Killed itself,
-it takes its workers along: they die by their death signal.
+slowly. Once the processes that it left behind are ended, what it held goes back to the queue, charged to the
+transaction it was running and to no other. Killed itself, it takes its workers along: they die by their death signal.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from ..config import Config
 from ..events import Events
 from ..lifeline import boot_time
+from ..offspring import end_orphans
 from ..queue import TransactionQueue
 from ..signals import StopFlag
 from .child import Child
@@ -78,6 +79,7 @@ class Supervisor:
     Args:
         keeper, spawn, wait, start: its keeper of leases, and what it makes children with, waits on them with, and runs
             its keeper beside itself with, where they are not the usual ones.
+        end_orphans: ends what dead workers left behind, and returns what it was.
     """
 
     def __init__(
@@ -94,10 +96,11 @@ class Supervisor:
         spawn: Callable[..., Child] | None = None,
         wait: Callable[..., Any] = wait,
         start: Callable[[Callable[[], None]], Running] = _in_thread,
+        end_orphans: Callable[[], Sequence[str]] = end_orphans,
     ) -> None:
         self._config, self._uri, self._events, self._now = config, uri, events, now
         self._spawn_child, self._wait, self._start = spawn or Child, wait, start
-        self._log_json, self._on_ready = log_json, on_ready
+        self._log_json, self._on_ready, self._end_orphans = log_json, on_ready, end_orphans
         self._next = config
         self._slots = [Slot(number) for number in range(config.workers.processes)]
         self._leaving: list[Leaver] = []
@@ -113,6 +116,7 @@ class Supervisor:
     def run(self, stop: StopFlag, *, beside: Sequence[Neighbour] = ()) -> None:
         """Supervise until told to stop, then close the neighbours and let the workers drain."""
         keeping = self._start(self.keeper.run)
+        self._clear_up()  # after one that was killed
         try:
             while not stop.is_set():
                 self.turn()
@@ -126,6 +130,7 @@ class Supervisor:
             self.stop()
             self.keeper.close()
             keeping.join(KEEPER_SECONDS)
+            self._clear_up()
 
     def turn(self) -> None:
         """Look after every slot once."""
@@ -248,12 +253,17 @@ class Supervisor:
 
     def _bury(self, child: Child) -> None:
         casualty = child.casualty(self._now())
+        self._clear_up()
         self.keeper.end(child, casualty)
         if child.process.exitcode != 0:
             self._events.emit(
                 "worker.died", worker=child.worker[:8], slot=child.slot, ending=child.ending, ran=casualty.running
             )
         child.close()
+
+    def _clear_up(self) -> None:
+        if left := self._end_orphans():
+            self._events.emit("processes.left_behind", processes=list(left))
 
     def _replace_later(self, slot: Slot, child: Child) -> None:
         lived = self._now() - child.spawned_at

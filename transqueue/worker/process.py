@@ -1,7 +1,8 @@
 """The life of a worker process: made by its supervisor's spawn, from booting to the last word.
 
-It dies with its supervisor, and at the end of its lease, by the kernel's hand. What it holds is never in doubt: when an
-answer of the database leaves it in doubt (`TrackLost`), it ends, and its supervisor puts everything back.
+It dies with its supervisor, and at the end of its lease, by the kernel's hand; what its plugins started and left behind
+is ended with it. What it holds is never in doubt: when an answer of the database leaves it in doubt (`TrackLost`), it
+ends, and its supervisor puts everything back.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from ..lifeline import LeaseAlarm, boot_time, die_with_parent
 from ..marker import Marker
 from ..measures import FLUSH_SECONDS
 from ..mongodb import connect
+from ..offspring import become_founder, end_offspring
 from ..plugins import HandlerTable, Reporting, load_plugins
 from ..queue import WorkerRecord
 from ..signals import StopFlag
@@ -58,11 +60,20 @@ class Assignment:
 def work(assignment: Assignment) -> None:
     """The whole life of a worker process; the target of its supervisor's spawn."""
     die_with_parent(assignment.supervisor)
-    stop = StopFlag(ignore_interrupt=True)
-    alarm = LeaseAlarm()
+    become_founder()
     config = assignment.config
     logs.configure(as_json=assignment.log_json, level=config.logs.level.upper(), secrets=config.secrets)
     events = Events(logs.listener(role="worker", worker=assignment.worker[:8], slot=assignment.slot))
+    try:
+        _live(assignment, events)
+    finally:
+        if left := end_offspring(os.getpid()):
+            events.emit("processes.left_behind", processes=left)
+
+
+def _live(assignment: Assignment, events: Events) -> None:
+    stop = StopFlag(ignore_interrupt=True)
+    alarm = LeaseAlarm()
     try:
         queue = connect(assignment.uri, assignment.config.mongodb.database)
         table = load_plugins(assignment.config, events=events, known_types=queue.catalog.known_types())
