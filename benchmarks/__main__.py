@@ -13,11 +13,11 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 
 from . import machine, report
 from .measure import Row
-from .parts import Parts, Run, endtoend, growth, http, idle, latency, ledger, peers, queue, roofline
+from .parts import Parts, Run, endtoend, growth, http, idle, latency, ledger, peers, queue, roofline, start
 from .stage import Stage
 
 PARTS: Parts = {
-    part.PART: part.measure for part in (roofline, queue, ledger, http, endtoend, latency, growth, idle, peers)
+    part.PART: part.measure for part in (roofline, queue, ledger, http, endtoend, latency, growth, idle, start, peers)
 }
 WIDTH = 180  # of a table that is not on a terminal
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"

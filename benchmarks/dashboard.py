@@ -25,7 +25,7 @@ from typing import Any
 import click
 from pymongo import WriteConcern
 
-from transqueue.api import create_app
+from transqueue.api.app import create_app
 from transqueue.api.window import window
 from transqueue.cause import cause_of
 from transqueue.config import Config, PluginConfig

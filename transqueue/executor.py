@@ -14,11 +14,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import structlog
-
-from . import logs
 from .attempt import completed, decide, loaded
 from .clock import Clock
+from .facts import present
 from .handlers import Context, Handler
 from .lifeline import boot_time
 from .marker import Marker
@@ -146,13 +144,13 @@ class Executor:
 
     def _timed(self, members: Sequence[Transaction], bound: Bound, given: Any, context: Context) -> Any:
         """Call the handler; what anybody logs meanwhile has the transaction's facts on its line."""
-        began, before = time.perf_counter(), logs.present.set(partial(_told, members))
+        began, before = time.perf_counter(), present.set(partial(_told, members))
         try:
             return bound.call(given, context)
         finally:
             if os.getpid() != self._pid:
                 os._exit(0)  # the handler forked, and this is the child: it must not go on as a second worker
-            logs.present.reset(before)
+            present.reset(before)
             self._ran(members[0].type, time.perf_counter() - began)
 
     def _outcomes(self, entries: list[Any], members: Sequence[Transaction], handler: Handler) -> list[Outcome]:
@@ -166,7 +164,7 @@ class Executor:
     def _context(self, bound: Bound, members: Sequence[Transaction], effects: Effects | None) -> Context:
         return Context(
             config=bound.config,
-            log=structlog.get_logger("transqueue.handler", **_told(members)),
+            facts=_told(members),
             deadline=self._monotonic() + bound.handler.timeout_seconds,
             _db=effects.db if effects else None,
             _new=self._new,

@@ -11,6 +11,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import Any, Literal, TypeVar, cast
 
 from marshmallow import Schema
@@ -171,16 +172,25 @@ class Context:
 
     Attributes:
         config: the plugin's own validated section.
-        log: a structlog logger bound to the transaction.
         deadline: the monotonic time (`time.monotonic`) at which the attempt is ended.
+        facts: what is on each line that is logged of the attempt.
     """
 
     config: Mapping[str, Any]
-    log: Any
     deadline: float
+    facts: Mapping[str, Any] = field(default_factory=dict)
     _db: Any = None
     _new: Callable[[str, Mapping[str, Any], Mapping[str, Any]], Any] | None = None
     _enqueued: list[Any] = field(default_factory=list)
+    _log: Any = None
+
+    @property
+    def log(self) -> Any:
+        """A structlog logger bound to the transaction."""
+        if self._log is None:
+            structlog = import_module("structlog")  # slow, and few handlers log: only where it is used
+            self._log = structlog.get_logger("transqueue.handler", **self.facts)
+        return self._log
 
     @property
     def db(self) -> Any:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
-from contextvars import ContextVar
+from collections.abc import Callable, Collection, Iterator, MutableMapping
 from typing import Any
 
 import structlog
 
 from .events import Event, Listener
+from .facts import present
 
 MASK = "***"
 
@@ -47,10 +47,6 @@ WARNINGS = frozenset(
 # What a handler says of a transaction may hold its data, which no log shows: it is on the transaction itself.
 PRIVATE = frozenset({"message"})
 QUIET = frozenset({"transactions.completed", "transaction.accepted"})
-
-
-# What is on every line of whatever is logged in this context; asked for only when a line is written.
-present: ContextVar[Callable[[], Mapping[str, Any]] | None] = ContextVar("transqueue_present", default=None)
 
 
 def in_json(format: str) -> bool:

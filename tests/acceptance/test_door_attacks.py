@@ -28,7 +28,9 @@ import os, sys
 from collections.abc import Mapping
 
 from transqueue import Handler, lifeline
-from transqueue.api import create_app, serve, server
+from transqueue.api import server
+from transqueue.api.app import create_app
+from transqueue.api.server import serve
 from transqueue.clock import HostClock
 from transqueue.config import ApiConfig, Config
 from transqueue.errors import TransQueueError

@@ -15,7 +15,7 @@ from schemathesis.generation import GenerationMode
 from schemathesis.schemas import APIOperation
 
 from transqueue import Handler
-from transqueue.api import create_app
+from transqueue.api.app import create_app
 from transqueue.api.operations import OPERATIONS, Operation
 from transqueue.config import Config
 from transqueue.events import Events

@@ -13,8 +13,8 @@ from flask.testing import FlaskClient
 
 from transqueue import Handler
 from transqueue.access import Access, Guard, Keyring, Scope, Strangers
-from transqueue.api import create_app
 from transqueue.api.answers import PROTECTION
+from transqueue.api.app import create_app
 from transqueue.api.gate import Gate
 from transqueue.api.needs import NEEDS, OPEN, needed
 from transqueue.config import ApiConfig, Config

@@ -20,7 +20,7 @@ from marshmallow import EXCLUDE, INCLUDE, Schema, ValidationError, fields, valid
 from openapi_spec_validator import validate as validate_document
 
 from transqueue import Handler
-from transqueue.api import create_app
+from transqueue.api.app import create_app
 from transqueue.api.gate import Gate
 from transqueue.config import Config
 from transqueue.errors import QueueUnavailable

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from transqueue import Handler
-from transqueue.api import create_app
+from transqueue.api.app import create_app
 from transqueue.config import Config
 from transqueue.events import Events
 from transqueue.plugins import PluginState

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from transqueue import Handler
-from transqueue.api import create_app
+from transqueue.api.app import create_app
 from transqueue.api.overload import Overload
 from transqueue.config import Config
 from transqueue.events import Events

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from marshmallow import Schema, fields, validate
 
 from transqueue import Handler
-from transqueue.api import create_app
+from transqueue.api.app import create_app
 from transqueue.api.submissions import BATCH_BYTES, SINGLE_BYTES
 from transqueue.config import Config
 from transqueue.errors import QueueUnavailable

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from marshmallow import INCLUDE, Schema, fields
 
 from transqueue import Handler
-from transqueue.api import create_app
+from transqueue.api.app import create_app
 from transqueue.api.waiters import Waiters
 from transqueue.config import ApiConfig, Config
 from transqueue.errors import QueueUnavailable

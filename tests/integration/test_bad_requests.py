@@ -18,7 +18,7 @@ from pymongo import MongoClient
 
 from transqueue import Handler
 from transqueue.access import Guard, Keyring, Scope, Strangers
-from transqueue.api import create_app
+from transqueue.api.app import create_app
 from transqueue.config import Config
 from transqueue.events import Event, Events
 from transqueue.mongodb import MongoQueue, connect

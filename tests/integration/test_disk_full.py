@@ -13,7 +13,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from transqueue import Handler
-from transqueue.api import create_app
+from transqueue.api.app import create_app
 from transqueue.config import Config
 from transqueue.events import Events
 from transqueue.mongodb import MongoQueue, connect

@@ -8,7 +8,7 @@ from itertools import count
 
 import pytest
 
-from transqueue.api import create_app
+from transqueue.api.app import create_app
 from transqueue.config import Config
 from transqueue.errors import QueueUnavailable
 from transqueue.events import Events

@@ -46,8 +46,8 @@ def test_imports_only_go_down(tmp_path):
 
 
 def test_a_worker_never_imports_flask():
-    modules = imported_by("transqueue.worker")
-    assert "transqueue.worker" in modules
+    modules = imported_by("transqueue.worker.process")
+    assert "transqueue.worker.worker" in modules
     assert modules & {"flask", "werkzeug", "granian", "transqueue.api"} == set()
 
 
@@ -55,6 +55,33 @@ def test_a_plugins_import_brings_neither_the_driver_nor_the_door():
     modules = imported_by("transqueue")
     assert "transqueue.handlers" in modules
     assert modules & {"pymongo", "bson", "flask", "werkzeug", "granian", "mongomock"} == set()
+
+
+DRIVER = {"pymongo", "bson"}
+DOOR = {"flask", "werkzeug", "jinja2", "transqueue.api.app"}
+SLOW = {"structlog", "rich", "asyncio", "ruamel", "granian", "apispec", "prometheus_client", "mongomock", "urllib3"}
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        (
+            "transqueue.testing",
+            DRIVER | (SLOW - {"asyncio", "apispec"}) | {"transqueue.api.docs", "transqueue.dashboard"},
+        ),
+        ("transqueue.cli", DRIVER | DOOR | SLOW),
+        ("transqueue.cli.probe", DRIVER | DOOR | SLOW),
+        ("transqueue.cli.up", DOOR | {"apispec", "prometheus_client", "mongomock"}),
+        (
+            "transqueue.worker.process",
+            DOOR | {"granian", "apispec", "prometheus_client", "mongomock", "urllib3", "ruamel"},
+        ),
+    ],
+)
+def test_no_process_imports_what_it_does_not_need_to_start(module, absent):
+    modules = imported_by(module)
+    assert module in modules
+    assert modules & absent == set()
 
 
 @by_file

@@ -14,7 +14,7 @@ from transqueue.lifeline import boot_time
 from transqueue.queue import Casualty
 from transqueue.supervisor import child as child_module
 from transqueue.supervisor.child import LEAVE_SECONDS, TERMINATE_GRACE_SECONDS, Child
-from transqueue.worker import EXIT_BOOT_FAILED, EXIT_TRACK_LOST, work
+from transqueue.worker.process import EXIT_BOOT_FAILED, EXIT_TRACK_LOST, work
 
 ID, OTHER = "1" * 21, "2" * 21
 SPAWNED, LEASE = 1000.0, 30.0

@@ -26,7 +26,7 @@ def target(transaction, context):
 
 
 def context(**fields):
-    return Context(config={"rate": 2}, log=None, deadline=10.0, **fields)
+    return Context(config={"rate": 2}, deadline=10.0, **fields)
 
 
 def test_a_mark_leaves_the_function_as_it_is():

@@ -19,8 +19,9 @@ from transqueue.testing import MemoryQueue, SettableClock
 from transqueue.transaction import KEYED_LANES, LANES, Stamp, State, Transaction, TransactionIds
 from transqueue.worker import worker as worker_module
 from transqueue.worker.batch import Batches
+from transqueue.worker.binding import bind, follow_ups, is_parked
 from transqueue.worker.pace import Pace
-from transqueue.worker.process import alarm_moment, bind, follow_ups, is_parked
+from transqueue.worker.process import alarm_moment
 from transqueue.worker.worker import LOOK_AROUND, SHARE_A_SESSION, Worker, lanes_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

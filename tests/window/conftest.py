@@ -17,7 +17,7 @@ from pymongo import MongoClient
 
 from transqueue import Handler
 from transqueue.access import Guard, Keyring, Scope, Strangers
-from transqueue.api import create_app
+from transqueue.api.app import create_app
 from transqueue.api.window import window
 from transqueue.config import ApiConfig, Config, PluginConfig
 from transqueue.events import Event, Events

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 from flask import Blueprint, Flask, Response, request
@@ -18,13 +21,10 @@ from ..queue import TransactionQueue
 from ..submission import Admission
 from .answers import answer, protected, refusal
 from .catalog import Catalog, PluginTable, Reports
-from .docs import Docs
 from .doorkeeper import Doorkeeper
 from .gate import ALIVE
 from .health import Health
 from .intake import Intake, unavailable
-from .metrics import Metrics
-from .openapi import OpenApi
 from .overload import Overload
 from .pauses import Pauses
 from .request_id import answered, begin
@@ -65,8 +65,8 @@ def create_app(
     _route_transactions(app, Transactions(queue, table, waiters))
     _route_catalog(app, Catalog(table, queue, reports, parts or tuple, events), Pauses(queue, table))
     _route_health(app, Health(queue, table, config.default_type))
-    _route(app, "GET", "/metrics", Metrics(queue, table.states).show)
-    _route_documentation(app, OpenApi(table, config.default_type, events))
+    _route(app, "GET", "/metrics", _late("metrics", lambda metrics: metrics.Metrics(queue, table.states).show))
+    _route_documentation(app, lambda openapi: openapi.OpenApi(table, config.default_type, events))
     if dashboard is not None:
         app.register_blueprint(dashboard)
     _answer_errors(app, events)
@@ -105,11 +105,21 @@ def _route_health(app: Flask, health: Health) -> None:
     _route(app, "GET", "/api/workers", health.workers)
 
 
-def _route_documentation(app: Flask, openapi: OpenApi) -> None:
-    docs = Docs(openapi)
-    _route(app, "GET", "/openapi.json", openapi.show)
-    _route(app, "GET", "/docs", docs.page)
-    _route(app, "GET", "/docs/style.css", docs.style)
+def _route_documentation(app: Flask, described: Callable[[ModuleType], Any]) -> None:
+    openapi = cache(lambda: described(import_module(f"{__package__}.openapi")))
+    _route(app, "GET", "/openapi.json", _late("openapi", lambda _: openapi().show))
+    _route(app, "GET", "/docs", _late("docs", lambda docs: docs.Docs(openapi()).page))
+    _route(app, "GET", "/docs/style.css", _late("docs", lambda docs: docs.Docs(openapi()).style))
+
+
+def _late(module: str, view_of: Callable[[ModuleType], Callable[[], Any]]) -> Callable[[], Any]:
+    """A view whose module is imported when it is first asked for: most processes are never asked, and it is slow."""
+    view = cache(lambda: view_of(import_module(f"{__package__}.{module}")))
+
+    def late() -> Any:
+        return view()()
+
+    return late
 
 
 def _route(app: Flask, method: str, rule: str, view: Callable[..., Any]) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 
 from ..errors import SubmissionRefused
 from .answers import protected, refusal
+from .loading import CONNECTIONS
 
-CONNECTIONS = 1024  # at once; the server accepts no more
 READERS = CONNECTIONS // 2
 SLOT_WAIT_SECONDS = 5.0
 ALIVE = "/healthz"

@@ -15,8 +15,8 @@ from ..mongodb import connect
 from ..plugins import Reporting, load_plugins
 from ..ticker import Ticker
 from .app import create_app
+from .loading import BROKEN
 from .overload import Overload
-from .renewal import BROKEN
 from .window import window
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import socket
 import threading
 from collections.abc import Callable, Collection, Mapping
@@ -21,17 +20,14 @@ from typing import Any, Protocol
 from granian.net import SocketSpec  # type: ignore[attr-defined]
 from granian.server.mp import MPServer
 
-from .. import lifeline, offspring
-from ..errors import ReloadRefused, TransQueueError
+from ..errors import ReloadRefused
 from ..part import Reload
-from .gate import Gate
+from .loading import Loader, load
 
-BROKEN = "TRANSQUEUE_BROKEN"  # in the application's config: why, by the plugins that do not work in its process
 BOOT_SECONDS = 120.0
 DRAIN_SECONDS = 35.0  # a request may wait for 30
 LOOK_SECONDS = 0.1
 
-Loader = Callable[[], Any]
 WorkerProcess = Any  # granian's, which has no types
 
 
@@ -132,26 +128,6 @@ class RenewableServer(MPServer):
                 new.inner.join(1.0)
                 return f"the new process that answers requests ended (exit code {new.inner.exitcode})"
         return f"the new process that answers requests was not ready after {BOOT_SECONDS:g} s"
-
-
-def load(loader: Loader, threads: int, front: int, said: Link | None = None) -> Gate:
-    """The application behind its gate, in a process that does not outlive its front process.
-
-    Args:
-        said: takes which plugins are broken, once the application is there, or why it is not.
-    """
-    lifeline.die_with_parent(front)
-    offspring.become_founder()
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes tells all; only the front process decides
-    try:
-        application = loader()
-    except TransQueueError as error:
-        if said:
-            said.send(str(error))
-        raise SystemExit(str(error)) from error
-    if said:
-        said.send(dict(application.config.get(BROKEN, {})))
-    return Gate(application, slots=threads)
 
 
 def _refuse(word: str | Mapping[str, str], tolerated: Collection[str]) -> None:

@@ -11,7 +11,8 @@ import uuid
 from typing import cast
 
 from flask import Response, g, request
-from structlog.contextvars import bind_contextvars, clear_contextvars
+
+from ..facts import present
 
 HEADER = "X-Request-Id"
 PATTERN = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
@@ -21,8 +22,8 @@ def begin() -> None:
     """Give the present request its id."""
     sent = request.environ.get("HTTP_X_REQUEST_ID", "")
     g.request_id = sent if PATTERN.fullmatch(sent) else uuid.uuid4().hex
-    clear_contextvars()
-    bind_contextvars(request_id=g.request_id)
+    facts = {"request_id": g.request_id}
+    present.set(lambda: facts)
 
 
 def answered(response: Response) -> Response:

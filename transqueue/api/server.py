@@ -18,8 +18,8 @@ from granian.log import LogLevels
 
 from ..errors import AddressTaken, TransQueueError
 from ..offspring import end_orphans
-from .gate import CONNECTIONS
-from .renewal import Loader, RenewableServer, Renewals, load
+from .loading import CONNECTIONS, Loader, load
+from .renewal import RenewableServer, Renewals
 
 HEADER_SECONDS = 10  # for a request's headers to arrive, and for an idle connection to send the next ones
 STOP_SECONDS = 3  # for requests under way when the door closes

@@ -6,13 +6,12 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Collection
-from functools import partial
 from multiprocessing.connection import Connection as Link
 
 import click
 
-from ..api.loader import load_app
-from ..api.renewal import Loader, Renewal
+from ..api.loading import Loader, Loading
+from ..api.renewal import Renewal
 from ..api.server import serve
 from ..config import Config
 from ..errors import TransQueueError
@@ -90,7 +89,7 @@ class Door:
         return process
 
     def _loader(self, config: Config) -> Loader:
-        return partial(load_app, config, self._uri, log_json=self._log_json)
+        return Loading(config, self._uri, self._log_json)
 
 
 class _Told:

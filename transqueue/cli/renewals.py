@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..api.renewal import Loader, Renewal
+from ..api.loading import Loader
+from ..api.renewal import Renewal
 from ..config import Config
 from ..errors import ReloadRefused
 from ..events import Events

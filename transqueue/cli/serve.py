@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from functools import partial
 
 import click
 
@@ -26,8 +25,7 @@ from .setup import Setup, api_url, log_options
 @click.pass_obj
 def api(setup: Setup) -> None:
     """Serve the API of this host, until Ctrl-C."""
-    from ..api.loader import load_app  # noqa: PLC0415  (only this command needs Flask)
-    from ..api.renewal import Loader  # noqa: PLC0415
+    from ..api.loading import Loader, Loading  # noqa: PLC0415  (only this command serves)
     from ..api.server import check_free, serve  # noqa: PLC0415
     from .renewals import OwnRenewals  # noqa: PLC0415
 
@@ -44,7 +42,7 @@ def api(setup: Setup) -> None:
     click.echo(f"API on {api_url(config)}/api/data/, database {config.mongodb.database}; Ctrl-C ends it")
 
     def loading(config: Config) -> Loader:
-        return partial(load_app, config, uri, log_json=log_json)
+        return Loading(config, uri, log_json)
 
     with Presence(queue, "api", config, events=events) as presence:
         renewals = OwnRenewals(Ruling(config, states), loading=loading, events=events, tell=presence.tell)

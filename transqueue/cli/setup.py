@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -26,9 +26,9 @@ from ..errors import (
     TopologyRefused,
     TransQueueError,
 )
-from ..mongodb import MongoQueue, connect
-from ..mongodb.connection import answering
-from ..mongodb.embedded import attach
+
+if TYPE_CHECKING:  # the driver is slow to import, and each command and each process that is spawned comes by here
+    from ..mongodb import MongoQueue
 
 NO, WRONG, COULD_NOT_ASK = 1, 2, 3
 _CODES: tuple[tuple[type[Exception], int], ...] = (
@@ -92,6 +92,8 @@ class Setup:
         Raises:
             QueueUnavailable: the private one is not running.
         """
+        from ..mongodb.embedded import attach  # noqa: PLC0415
+
         uri = self.config.mongodb.uri or attach(self.config.data_dir)
         if not uri:
             raise QueueUnavailable(
@@ -103,6 +105,8 @@ class Setup:
     @cached_property
     def queue(self) -> MongoQueue:
         """The queue, connected."""
+        from ..mongodb import connect  # noqa: PLC0415
+
         return connect(self.uri, self.config.mongodb.database)
 
 
@@ -125,14 +129,30 @@ def log_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def explained() -> Generator[None]:
     """End with a sentence and an exit code instead of a traceback, for troubles that have a name."""
     try:
-        with answering("ask the database"):  # a plugin's command speaks PyMongo itself
-            yield
+        yield
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except TransQueueError as error:
-        click.echo(f"{error}", err=True)
-        sys.exit(next(code for kind, code in _CODES if isinstance(error, kind)))
+        _end(error)
+    except Exception as error:  # a plugin's command speaks PyMongo itself
+        _end(_of_database(error))
+
+
+def _of_database(error: Exception) -> TransQueueError:
+    """The trouble with the database that it is; what is none is raised again."""
+    from ..mongodb.connection import answering  # noqa: PLC0415
+
+    try:
+        with answering("ask the database"):
+            raise error
+    except TransQueueError as named:
+        return named
+
+
+def _end(error: TransQueueError) -> NoReturn:
+    click.echo(f"{error}", err=True)
+    sys.exit(next(code for kind, code in _CODES if isinstance(error, kind)))
 
 
 def fail(message: str, code: int = NO) -> NoReturn:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigInvalid, Problem
-from .document import Document, read_document
 from .environment import expand
 from .fields import OfKey
+from .positions import Positions
 from .schema import judge
 from .secrets import secrets_of
 from .source import Source, read_source
@@ -38,10 +38,12 @@ def read_config(file: Path | None, environ: Mapping[str, str]) -> Config:
     """
     if file is None:
         return _config(None, Path.cwd(), {})
+    from .document import read_document  # noqa: PLC0415  (slow, and few processes read a file)
+
     source = read_source(file)
     document = read_document(source.text)
-    fields, problems = _judged(document, environ)
-    if problems := [*document.problems, *_exposed(document, source), *problems]:
+    fields, problems = _judged(document.values, document.positions, environ)
+    if problems := [*document.problems, *_exposed(document.values, document.positions, source), *problems]:
         raise ConfigInvalid(str(file), problems)
     whole = file.absolute()
     secrets = secrets_of(document.values, environ, fields["mongodb"].uri if "mongodb" in fields else "")
@@ -60,21 +62,23 @@ def made_config(values: Mapping[str, Any], root: Path) -> Config:
     return _config(None, root.absolute(), fields)
 
 
-def _judged(document: Document, environ: Mapping[str, str]) -> tuple[dict[str, Any], list[Problem]]:
+def _judged(
+    written: Mapping[str, Any], positions: Positions, environ: Mapping[str, str]
+) -> tuple[dict[str, Any], list[Problem]]:
     found: list[tuple[str, str]] = []
-    values = expand(document.values, environ, lambda path, message: found.append((path, message)))
+    values = expand(written, environ, lambda path, message: found.append((path, message)))
     fields, wrong = judge(values)
-    place = document.positions.problem
+    place = positions.problem
     return fields, [place(path, str(said), of_key=isinstance(said, OfKey)) for path, said in found + wrong]
 
 
-def _exposed(document: Document, source: Source) -> list[Problem]:
-    mongodb = document.values.get("mongodb")
+def _exposed(written: Mapping[str, Any], positions: Positions, source: Source) -> list[Problem]:
+    mongodb = written.get("mongodb")
     uri = mongodb.get("uri") if isinstance(mongodb, dict) else None
     if not (source.open_to_all and isinstance(uri, str) and _PASSWORD_WRITTEN.search(uri)):
         return []
     said = "holds a password in a file that every account may read: write ${NAME} for it, or `chmod o-r` the file"
-    return [document.positions.problem("mongodb.uri", said)]
+    return [positions.problem("mongodb.uri", said)]
 
 
 def _config(file: Path | None, root: Path, fields: Mapping[str, Any]) -> Config:

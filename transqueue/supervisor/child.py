@@ -17,7 +17,7 @@ from ..marker import Marker
 from ..queue import Casualty
 from ..report import WorkerReport, resident_bytes
 from ..signals import interrupts_held
-from ..worker import EXIT_BOOT_FAILED, EXIT_TRACK_LOST, Assignment, alarm_moment, work
+from ..worker.process import EXIT_BOOT_FAILED, EXIT_TRACK_LOST, Assignment, alarm_moment, work
 
 TERMINATE_GRACE_SECONDS = 2.0
 MIB = 2**20

@@ -18,7 +18,7 @@ from ..errors import QueueUnavailable
 from ..events import Events
 from ..lifeline import boot_time
 from ..queue import Casualty, Rescue, TransactionQueue
-from ..worker import alarm_moment
+from ..worker.process import alarm_moment
 from .child import Child
 
 RENEWALS_PER_LEASE = 6

@@ -21,8 +21,8 @@ from ..queue import Casualty, TransactionQueue, WorkerRecord
 from ..transaction import LANES, Transaction
 from ..worker.batch import Batches, Steps
 from ..worker.beside import GRACE_SECONDS
+from ..worker.binding import bind, is_parked
 from ..worker.pace import MOST, Pace
-from ..worker.process import bind, is_parked
 from ..worker.worker import Worker
 from .deaths import Death, mortal
 

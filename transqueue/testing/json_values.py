@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from importlib import import_module
 from typing import Any
-
-from ..mongodb.documents import restored, stored
 
 INT64 = range(-(2**63), 2**63)
 
@@ -21,30 +20,34 @@ def copied(value: Any) -> Any:
     Raises:
         TypeError: it is not a JSON value.
         OverflowError: an integer does not fit in 64 bits.
+        decimal.Inexact: a Decimal has more than 34 digits.
     """
-    _check(value)
-    return restored(stored(value))
-
-
-def _check(value: Any) -> None:
     if isinstance(value, Mapping):
-        _check_object(value)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            _check(item)
-    elif isinstance(value, int):
-        _check_integer(value)
-    elif value is not None and not isinstance(value, str | float | Decimal):
-        raise TypeError(f"not a JSON value: {value!r}")
+        return {_key(key): copied(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [copied(item) for item in value]
+    if isinstance(value, Decimal):
+        return _decimal(value)
+    if isinstance(value, int):
+        return _integer(value)
+    if value is None or isinstance(value, str | float):
+        return value
+    raise TypeError(f"not a JSON value: {value!r}")
 
 
-def _check_object(value: Mapping[Any, Any]) -> None:
-    for key, item in value.items():
-        if not isinstance(key, str):
-            raise TypeError(f"not a JSON object: its key {key!r} is not a string")
-        _check(item)
+def _key(key: Any) -> str:
+    if not isinstance(key, str):
+        raise TypeError(f"not a JSON object: its key {key!r} is not a string")
+    return key
 
 
-def _check_integer(value: int) -> None:
+def _decimal(value: Decimal) -> Any:
+    if Decimal(repr(float(value))) == value:
+        return float(value)
+    return import_module("bson").Decimal128(value).to_decimal()  # slow, and rare: only where it is used
+
+
+def _integer(value: int) -> int:
     if value not in INT64:
         raise OverflowError(f"an integer that does not fit in 64 bits: {value}")
+    return value

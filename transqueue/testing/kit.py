@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from ..api import create_app
+from ..api.app import create_app
 from ..config import Config, made_config
 from ..errors import PluginBroken
 from ..events import Event, Events
@@ -23,7 +23,7 @@ from ..plugins import Found, HandlerTable, installed, load_plugins
 from ..queue import Page
 from ..submission import Admission
 from ..transaction import State, Transaction
-from ..worker.process import follow_ups
+from ..worker.binding import follow_ups
 from .door import Door
 from .inline_worker import InlineWorker
 from .memory_queue import MemoryQueue

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
+from importlib import import_module
 from threading import RLock
 from typing import Any
 
@@ -32,7 +33,6 @@ from ..transaction import (
     TransactionIds,
     enqueued_at_end,
 )
-from .effects import MemoryEffects, memory_database
 from .memory_circumstances import circumstances
 from .memory_measures import MemoryMeasures
 from .memory_operations import MemoryAudit, MemoryPauses
@@ -76,7 +76,11 @@ class MemoryQueue(MemoryPauses, TransactionQueue):
     @cached_property
     def database(self) -> Any:
         """The mongomock database with the effects of committed sessions."""
-        return memory_database()
+        return self._effects.memory_database()
+
+    @cached_property
+    def _effects(self) -> Any:
+        return import_module(f"{__package__}.effects")  # with PyMongo and mongomock: only where they are used
 
     # The door
 
@@ -217,8 +221,7 @@ class MemoryQueue(MemoryPauses, TransactionQueue):
     def settle_in_session(self, perform: Perform, *, timeout_seconds: float) -> frozenset[str]:  # noqa: ARG002
         """As promised; `perform` is called once, and no time-out can be reached in memory."""
         with self._session:
-            effects = MemoryEffects(self.database)
-            settlements = perform(effects)
+            settlements = perform(effects := self._effects.MemoryEffects(self.database))
             _refuse_mixed_leases([one.transaction for one in settlements])
             with self._lock:
                 lost = frozenset(one.transaction.id for one in settlements if not self._holds(one.transaction))

@@ -20,10 +20,10 @@ from typing import Any
 
 from .. import logs
 from ..config import Config
-from ..errors import TrackLost, TransQueueError, where
+from ..errors import TrackLost, TransQueueError
 from ..event_loop import EventLoop
 from ..events import Events
-from ..executor import Bound, Executor, NewTransaction
+from ..executor import Bound, Executor
 from ..lifeline import LeaseAlarm, boot_time, die_with_parent
 from ..marker import Marker
 from ..measures import FLUSH_SECONDS
@@ -32,10 +32,11 @@ from ..offspring import become_founder, end_offspring
 from ..plugins import HandlerTable, Reporting, load_plugins
 from ..queue import WorkerRecord
 from ..signals import StopFlag
-from ..submission import Admission, read_envelope, read_json, write_json
+from ..submission import Admission
 from ..ticker import Ticker
-from ..transaction import KEYED_LANES, Transaction
+from ..transaction import KEYED_LANES
 from .batch import Batches
+from .binding import bind, follow_ups, is_parked
 from .pace import Pace
 from .worker import Worker, lanes_of
 
@@ -164,39 +165,3 @@ def _follow(link: Link, alarm: LeaseAlarm) -> None:
             alarm.set(link.recv())
         except (EOFError, OSError):
             os._exit(EXIT_TRACK_LOST)
-
-
-def bind(table: HandlerTable, events: Events, loop: EventLoop) -> dict[str, Bound]:
-    """The handlers of the table, ready to be called here. One whose class cannot be made is told, and parks.
-
-    Args:
-        loop: runs those that are `async def`.
-    """
-    bounds: dict[str, Bound] = {}
-    for type, handler in table.types().items():
-        config = table.config_of(handler.plugin)
-        try:
-            call = handler.callable(config)
-            if handler.is_async:
-                call = loop.blocking(call, timeout_seconds=handler.timeout_seconds)
-            bounds[type] = Bound(handler, table.wrapped(handler, call), config)
-        except BaseException as error:
-            events.emit("plugin.broken", plugin=handler.plugin, type=type, phase="handlers", reason=where(error))
-            table.fail(handler.plugin, type, where(error))
-    return bounds
-
-
-def is_parked(table: HandlerTable, bounds: Mapping[str, Bound], type: str) -> bool:
-    """Whether the claim that a type falls under has no handler that works here."""
-    handler = table.resolve(type)
-    return handler is None or handler.type not in bounds
-
-
-def follow_ups(admission: Admission) -> NewTransaction:
-    """What makes follow-ups: read as strictly as if they came through the door."""
-
-    def new(type: str, data: Mapping[str, Any], options: Mapping[str, Any]) -> Transaction:
-        sent = {"type": type, "data": data} | ({"options": options} if options else {})
-        return admission.admit(read_envelope(read_json(write_json(sent, strict=True).encode())))
-
-    return new
