@@ -14,7 +14,7 @@ from typing import Any
 
 
 class EventLoop:
-    """Made when it is first needed; it ends with the process."""
+    """Made when it is first needed; it ends with the process, unless it is closed before."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -32,12 +32,26 @@ class EventLoop:
 
         return run
 
+    def close(self) -> None:
+        """End it with its thread, once nothing runs in it."""
+        with self._lock:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._loop.stop)
+                self._loop = None
+
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                threading.Thread(target=self._loop.run_forever, name="event-loop", daemon=True).start()
+                threading.Thread(target=_run, args=(self._loop,), name="event-loop", daemon=True).start()
             return self._loop
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
 
 
 @dataclass(frozen=True, slots=True)

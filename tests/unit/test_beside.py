@@ -82,7 +82,9 @@ class House:
 
 @pytest.fixture
 def house():
-    return House()
+    house = House()
+    yield house
+    house.loop.close()
 
 
 def test_attempts_are_in_flight_together_and_settled_as_they_end(house, wait_until):

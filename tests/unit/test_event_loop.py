@@ -16,7 +16,9 @@ NAME = contextvars.ContextVar("name", default="nobody")
 
 @pytest.fixture
 def loop():
-    return EventLoop()
+    loop = EventLoop()
+    yield loop
+    loop.close()
 
 
 async def double(number):

@@ -44,6 +44,7 @@ class InlineWorker:
     ) -> None:
         self._queue, self._table, self._clock = queue, table, clock
         self._new, self._events = new_transaction, events
+        self._loop = EventLoop()
         self._begin()
 
     def turn(self) -> bool:
@@ -64,6 +65,7 @@ class InlineWorker:
     def close(self) -> None:
         """End its lease."""
         self._queue.end(self.id, Casualty())
+        self._loop.close()
 
     def _begin(self) -> None:
         self.id, self._marker = uuid.uuid4().hex, Marker()
@@ -71,7 +73,7 @@ class InlineWorker:
             id=self.id, host="here", pid=os.getpid(), slot=0, sessions=getattr(self._queue, "sessions", ())
         )
         self._queue.begin(record, lease_seconds=LEASE_SECONDS)
-        bounds = {type: _mortal(bound) for type, bound in bind(self._table, self._events, EventLoop()).items()}
+        bounds = {type: _mortal(bound) for type, bound in bind(self._table, self._events, self._loop).items()}
         executor = _Executor(
             clock=self._clock,
             marker=self._marker,
