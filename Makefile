@@ -6,7 +6,7 @@ PLUGINS := $(wildcard plugins/*/pyproject.toml)
 RUN := .venv/.installed
 DEV := .venv/.installed-dev
 
-.PHONY: run test chromium check chaos figures bench docs format lint types imports clean
+.PHONY: run test chromium promtool check chaos figures bench docs format lint types imports clean
 
 run: $(RUN)
 	@exec $(BIN)/transqueue up
@@ -25,7 +25,7 @@ $(DEV): $(RUN)
 
 # As many files at once as there are processors. JOBS=1 for one after the other.
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
-test: $(DEV) chromium
+test: $(DEV) chromium promtool
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # The window is tried in a real browser. Without it, and without root, those tests fail and say so.
@@ -33,6 +33,13 @@ chromium:
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 	  && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y chromium >/dev/null; } \
 	  || echo "no Chromium: tests/acceptance/window will fail; apt-get install chromium"
+
+# Judges alerts and /metrics. Only that program is taken out of Debian's package: no Prometheus is installed or started.
+promtool: $(BIN)/python
+	@command -v promtool >/dev/null || test -x $(BIN)/promtool || { into=$$(mktemp -d) && bin=$$(cd $(BIN) && pwd) && cd $$into \
+	  && { [ "$$(id -u)" != 0 ] || apt-get update -qq; } && apt-get download -qq prometheus >/dev/null 2>&1 \
+	  && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool && mv usr/bin/promtool $$bin/ && rm -r $$into; } \
+	  || echo "no promtool: tests/unit/test_operations_files.py will fail; apt-get install prometheus"
 
 check: format lint types imports test
 

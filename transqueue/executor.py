@@ -87,7 +87,7 @@ class Executor:
         try:
             value = self._timed([transaction], bound, loaded(transaction, bound.handler), context)
             _refuse_ended(effects)
-            outcome = completed(value, _traced(context.follow_ups, transaction))
+            outcome = completed(value, _following(context.follow_ups, transaction))
         except BaseException as error:
             _raise_conflict(error, effects)
             outcome = self.decide(error, transaction, bound.handler)
@@ -108,7 +108,7 @@ class Executor:
             entries = self._timed(members, bound, given, context)
             _refuse_ended(effects)
             outcomes = self._outcomes(list(entries), members, bound.handler)
-            outcomes = _with_follow_ups(outcomes, context.follow_ups)
+            outcomes = _with_follow_ups(outcomes, context.follow_ups, members)
         except BaseException as error:
             _raise_conflict(error, effects)
             outcomes = [self.decide(error, member, bound.handler) for member in members]
@@ -185,18 +185,21 @@ def is_completion(settlement: Settlement) -> bool:
     return settlement.outcome.verb is Verb.COMPLETE
 
 
-def _traced(follow_ups: tuple[Transaction, ...], transaction: Transaction) -> tuple[Transaction, ...]:
-    """What follows is of the same trace, and of the same request."""
+def _following(follow_ups: tuple[Transaction, ...], transaction: Transaction) -> tuple[Transaction, ...]:
+    """What follows from one: of the same trace, and of the same request."""
     trace, request = transaction.traceparent, transaction.request_id
-    if trace is None and request is None:
-        return follow_ups
-    return tuple(replace(one, traceparent=trace, request_id=request) for one in follow_ups)
+    return tuple(replace(one, parent=transaction.id, traceparent=trace, request_id=request) for one in follow_ups)
 
 
-def _with_follow_ups(outcomes: list[Outcome], follow_ups: tuple[Transaction, ...]) -> list[Outcome]:
-    """A group's follow-ups are written with its first completion."""
-    first = next((at for at, outcome in enumerate(outcomes) if outcome.verb is Verb.COMPLETE), len(outcomes))
-    return [replace(one, follow_ups=follow_ups) if at == first else one for at, one in enumerate(outcomes)]
+def _with_follow_ups(
+    outcomes: list[Outcome], follow_ups: tuple[Transaction, ...], members: Sequence[Transaction]
+) -> list[Outcome]:
+    """A group's follow-ups are written with its first completion, and follow from that one."""
+    first = next((at for at, outcome in enumerate(outcomes) if outcome.verb is Verb.COMPLETE), None)
+    if first is None or not follow_ups:
+        return outcomes
+    following = tuple(replace(one, parent=members[first].id) for one in follow_ups)
+    return [replace(one, follow_ups=following) if at == first else one for at, one in enumerate(outcomes)]
 
 
 def _refuse_ended(effects: Effects | None) -> None:

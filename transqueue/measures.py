@@ -17,6 +17,7 @@ from typing import Protocol
 
 FLUSH_SECONDS = 3.0  # between two writes of a process; what a lost one may lose
 ALL = "*"  # all types together
+COUNTED = 10_000  # of one type and state: how many more there are is not counted for whoever looks on
 ACCEPTED = "accepted"
 OUTCOMES = ("done", "rejected", "retried", "dead", "cancelled")
 DEATHS, STARTS, LAPSES = "worker_deaths", "worker_starts", "leases_lapsed"
@@ -147,9 +148,10 @@ class Measures(ABC):
 
 def added(all_figures: Iterable[Figures]) -> Figures:
     """The sum of several figures, name by name."""
-    total: Counter[str] = Counter()
+    total: dict[str, float] = {}
     for figures in all_figures:
-        total.update(figures)
+        for name, count in figures.items():
+            total[name] = total.get(name, 0) + count
     return total
 
 

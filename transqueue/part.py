@@ -25,7 +25,11 @@ class Reload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One part as it was seen last; times are the server's."""
+    """One part as it was seen last; times are the server's.
+
+    Attributes:
+        asked: the request for a reload that was made last; empty without one.
+    """
 
     id: str
     role: Role
@@ -36,3 +40,9 @@ class Part:
     started_at: datetime | None = None
     seen_at: datetime | None = None
     reload: Reload | None = None
+    asked: str = ""
+
+    @property
+    def is_reloading(self) -> bool:
+        """It was asked to reload, and has not answered yet."""
+        return self.asked not in ("", self.reload.request if self.reload else "")

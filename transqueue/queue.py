@@ -166,8 +166,8 @@ class TransactionQueue(Pausing):
         """Those of `ids` that have ended."""
 
     @abstractmethod
-    def counts(self) -> Mapping[str, Mapping[State, int]]:
-        """How many transactions are in which state, by type."""
+    def counts(self, *, at_most: int | None = None) -> Mapping[str, Mapping[State, int]]:
+        """How many transactions are in which state, by type; `at_most` of each are counted, or else all of them."""
 
     @abstractmethod
     def circumstances(self, transaction_id: str) -> Circumstances | None:

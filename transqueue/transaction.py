@@ -97,6 +97,7 @@ class Transaction:
         history: the last 20 things that happened to it, oldest first.
         v: the format that it is stored in; of a newer one than this version's only what it is called is known.
         on_end: what is enqueued in the session of each end that it comes to: done, rejected, dead or cancelled.
+        parent: the transaction whose handler enqueued it, or whose end did; none: it was submitted.
         origin: for one that was enqueued so, the transaction that ended, as `ending` tells of it.
     """
 
@@ -129,6 +130,7 @@ class Transaction:
     v: int = VERSION
     on_end: tuple[OnEnd, ...] = ()
     origin: Mapping[str, Any] | None = None
+    parent: str | None = None
 
     @property
     def attempt(self) -> int:
@@ -183,6 +185,7 @@ def _following(one: OnEnd, ended: Transaction, id: str, now: datetime) -> Transa
         plugin=one.plugin,
         traceparent=ended.traceparent,
         origin=ending(ended),
+        parent=ended.id,
     )
 
 

@@ -424,9 +424,15 @@ def test_stats_count_by_type_and_state(client: FlaskClient, queue: Watched) -> N
     first = submit(client)
     submit(client)
     queue.cancel(first)
-    assert client.get("/api/stats").json["data"] == {
-        "types": {"pay.bill": {"queued": 1, "cancelled": 1}},
-        "paused": {},
+    told = client.get("/api/stats").json["data"]
+    assert (told["types"], told["paused"]) == ({"pay.bill": {"queued": 1, "cancelled": 1}}, {})
+    assert told["counted_to"] == 10_000
+    assert told["depths"]["types"]["pay.bill"] == {
+        "queued": 1,
+        "due": 1,
+        "running": 0,
+        "dead": 0,
+        "oldest_due_at": told["depths"]["types"]["pay.bill"]["oldest_due_at"],
     }
 
 

@@ -137,10 +137,11 @@ def test_the_types_of_a_family_are_told_by_leaping_from_type_to_type(backlog):
 
 def test_counting_touches_no_document(backlog):
     assert sum(sum(states.values()) for states in backlog.queue.counts().values()) == BACKLOG
-    (counting,) = backlog.explained(backlog.queue.counts, "aggregate")
-    assert counting.is_sorted_by_index()
-    assert counting.documents == 0
-    assert counting.keys == BACKLOG
+    looking = backlog.explained(lambda: backlog.queue.counts(at_most=100), "distinct")
+    assert all(one.stages[-1] == "DISTINCT_SCAN" and one.documents == 0 and one.keys <= 5 for one in looking)
+    counting = backlog.explained(lambda: backlog.queue.counts(at_most=100), "count")
+    assert len(counting) == 5
+    assert all(one.stages[-1] == "COUNT_SCAN" and one.documents == 0 and one.keys <= 101 for one in counting)
 
 
 @pytest.mark.parametrize(

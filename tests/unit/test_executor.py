@@ -127,7 +127,7 @@ def test_follow_ups_go_with_a_completion_only(executor):
             raise ValueError("too late")
 
     first, second = (executor.attempt(bound(work), transaction(number)) for number in (1, 2))
-    assert [one.type for one in first.outcome.follow_ups] == ["mail"]
+    assert [(one.type, one.parent) for one in first.outcome.follow_ups] == [("mail", first.transaction.id)]
     assert second.outcome.follow_ups == ()
 
 
@@ -272,6 +272,7 @@ def followed(executor, *entries):
 
     members = [transaction(number) for number in range(1, len(entries) + 1)]
     settled = executor.attempt_group(bound(work, batch=True), members)
+    assert all(new.parent == one.transaction.id for one in settled for new in one.outcome.follow_ups)
     return [len(one.outcome.follow_ups) for one in settled]
 
 

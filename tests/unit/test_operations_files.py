@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -52,10 +54,15 @@ def test_every_metric_in_the_dashboard_is_measured_and_every_metric_is_shown(mea
     assert plain - shown == not_shown
 
 
-def test_promtool_finds_no_mistake_in_the_alerts_and_each_fires_when_it_should():
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not installed (Debian: apt-get install prometheus), so it has not judged the alerts")
+@pytest.fixture(scope="module")
+def promtool():
+    found = shutil.which("promtool", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if found is None:
+        pytest.fail("promtool judges the alerts: apt-get install prometheus (as root, `make test` installs it)")
+    return found
+
+
+def test_promtool_finds_no_mistake_in_the_alerts_and_each_fires_when_it_should(promtool):
     for arguments in (["check", "rules", "alerts.yaml"], ["test", "rules", "alerts_test.yaml"]):
         done = subprocess.run(
             [promtool, *arguments], cwd=OPERATIONS, capture_output=True, text=True, timeout=60, check=False
@@ -63,10 +70,7 @@ def test_promtool_finds_no_mistake_in_the_alerts_and_each_fires_when_it_should()
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_promtool_finds_no_mistake_in_what_metrics_answers():
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not installed (Debian: apt-get install prometheus), so it has not judged /metrics")
+def test_promtool_finds_no_mistake_in_what_metrics_answers(promtool):
     text = Metrics(MemoryQueue(SettableClock(NOW)), list).show().get_data()
     done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -18,6 +18,7 @@ from pymongo import MongoClient
 from transqueue import Handler
 from transqueue.access import Guard, Keyring, Scope, Strangers
 from transqueue.api.app import create_app
+from transqueue.api.overload import Overload
 from transqueue.api.window import window
 from transqueue.config import ApiConfig, Config, PluginConfig
 from transqueue.events import Event, Events
@@ -106,10 +107,12 @@ class House:
             api=ApiConfig(), plugins={"bank": PluginConfig(config={"password": "hunter2", "url": "http://u:pw@h/"})}
         )
 
+        self.overload = Overload(queue.measures, queue.clock, self.config.api.max_queued)
+
     def app(self) -> Flask:
         queue, events = self.queue, Events(self.heard.append)
         guard = Guard(Keyring(queue.api_keys, queue.clock), Strangers(events, None), loopback=True)
-        ui = window(queue, self.claims, self.config, events, guard)
+        ui = window(queue, self.claims, self.config, events, guard, self.overload)
         return create_app(
             queue=queue,
             table=self.claims,
@@ -117,6 +120,7 @@ class House:
             clock=queue.clock,
             events=events,
             guard=guard,
+            overload=self.overload,
             dashboard=ui,
         )
 
@@ -127,11 +131,13 @@ class House:
             visitor.log_in(self.queue.api_keys.create("ann", scopes, types=types).text)
         return visitor
 
-    def enqueue(self, type: str = "pay", data: Any = None, **more: Any) -> Transaction:
+    def new(self, type: str = "pay", data: Any = None, **more: Any) -> Transaction:
         now = self.queue.clock.now()
         given = {"created_at": now, "due_at": now - timedelta(seconds=1), "max_attempts": 3, "submitter": "ann"}
-        new = Transaction(id=self._ids.next(now), type=type, data=data or {"name": "Ada"}, **given | more)
-        return self.queue.enqueue([new])[0].transaction
+        return Transaction(id=self._ids.next(now), type=type, data=data or {"name": "Ada"}, **given | more)
+
+    def enqueue(self, type: str = "pay", data: Any = None, **more: Any) -> Transaction:
+        return self.queue.enqueue([self.new(type, data, **more)])[0].transaction
 
     def lease(self, type: str = "pay") -> Transaction:
         self._workers += 1
@@ -184,6 +190,12 @@ def house(window_queue: MongoQueue) -> House:
         if name != "Secrets":
             window_queue.database[name].delete_many({})
     return House(window_queue)
+
+
+@pytest.fixture(scope="session")
+def house_on() -> Callable[[MongoQueue], House]:
+    """The function `house_on(queue)`: a window on another queue."""
+    return House
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import re
 from datetime import timedelta
 
 from transqueue.access import Scope
+from transqueue.api.overload import Overload
+from transqueue.part import Part, Reload
 from transqueue.transaction import State
 
 
@@ -155,3 +157,58 @@ def test_a_key_for_some_types_tries_no_others(house):
     )
     assert answer.status_code == 403
     assert house.queue.page().transactions == []
+
+
+def test_a_queue_that_is_too_deep_takes_nothing_from_a_page_either_and_what_was_typed_stays(house):
+    house.overload = Overload(house.queue.measures, house.queue.clock, bound=1)
+    house.enqueue(), house.enqueue()
+    house.queue.measures.counted()
+    house.overload.look()
+    visitor = house.visitor()
+    refused = visitor.client.post("/api/data/", json={"type": "pay", "data": {"name": "Bob"}})
+    assert (refused.status_code, refused.json["code"]) == (503, "overloaded")
+    text = visitor.do("/types/pay/try", 200, verb="submit", data='{"name": "Bob"}').get_data(as_text=True)
+    assert "Too much waits already" in text
+    assert "Bob" in text
+    assert len(house.queue.page().transactions) == 2
+    text = visitor.do("/types/pay/try", 200, verb="check", data='{"name": "Bob"}').get_data(as_text=True)
+    assert "would be accepted" in text
+
+
+def part(house, id, host, config_file="/etc/transqueue/config.yaml"):
+    house.queue.parts.begin(Part(id=id, role="up", host=host, pid=4711, version="1", config_file=config_file))
+
+
+def test_a_reload_is_asked_of_every_part_and_told_when_each_has_answered(house, visitor):
+    part(house, "a", "here")
+    part(house, "b", "there")
+    visitor.do("/system/reload")
+    request = house.queue.parts.beat("a")
+    assert request
+    assert house.queue.parts.beat("b") == request
+    assert house.audited() == [("local", "config.reload_asked", "*")]
+    text = visitor.see("/system")
+    assert "2 parts were asked to reload" in text
+    assert text.count("not answered yet") == 2
+    house.queue.parts.tell("a", Reload(well=True, message="put to use", request=request))
+    house.queue.parts.tell("b", Reload(well=False, message="line 3: <no> such key", request=request))
+    text = visitor.see("/system")
+    assert "not answered yet" not in text
+    assert text.index("put to use") < text.index("refused")
+    assert "line 3: &lt;no&gt; such key" in text
+    assert "line 3: &lt;no&gt; such key" in visitor.see("/")  # and so the overview
+
+
+def test_a_reload_is_asked_of_one_host(house, visitor):
+    part(house, "a", "here")
+    part(house, "b", "there")
+    visitor.do("/system/reload", host="there")
+    assert house.queue.parts.beat("a") == ""
+    assert house.queue.parts.beat("b")
+    assert house.audited() == [("local", "config.reload_asked", "there")]
+
+
+def test_where_nothing_runs_nobody_is_asked_to_reload(house, visitor):
+    visitor.do("/system/reload", host="nowhere")
+    assert "nobody was asked" in visitor.see("/system")
+    assert house.audited() == []

@@ -16,6 +16,7 @@ ACTIONS = {
     "/types/pay/pause": Scope.OPERATE,
     "/types/pay/resume": Scope.OPERATE,
     "/failures/redrive": Scope.OPERATE,
+    "/system/reload": Scope.OPERATE,
     "/types/pay/try": Scope.SUBMIT,
 }
 LOOKS_ON = (Scope.READ, Scope.OPERATE, Scope.ADMIN)

@@ -7,8 +7,11 @@ import re
 import pytest
 
 from transqueue.errors import QueueUnavailable
+from transqueue.outcome import Outcome, Verb
 from transqueue.plugins import PluginState
+from transqueue.queue import Settlement
 from transqueue.report import WorkerReport
+from transqueue.transaction import OnEnd
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
 PAGES = ("/", "/transactions", "/failures", "/types", "/types/pay", "/workers", "/plugins", "/audit", "/system")
@@ -124,6 +127,29 @@ def test_one_transaction_tells_its_whole_story(house, visitor):
     for told in ("accepted", "attempt 1: dead", "ValueError", "no account 17", "File x", "It is dead", "curl -s"):
         assert told in text
     assert "&#34;value&#34;: 5" in text
+
+
+def test_what_follows_is_shown_in_both_directions(house, visitor):
+    house.enqueue(on_end=(OnEnd(type="invoice.pay", data={"name": "Ada"}, max_attempts=3),))
+    leased = house.lease()
+    assert "<code>invoice.pay</code> will be enqueued" in visitor.see(f"/transactions/{leased.id}")
+    child = house.new(parent=leased.id)
+    house.queue.settle([Settlement(leased, Outcome(verb=Verb.COMPLETE, follow_ups=(child,)))])
+    text = visitor.see(f"/transactions/{leased.id}")
+    (at_end,) = [one for one in house.queue.page().transactions if one.type == "invoice.pay"]
+    assert text.index("What follows from it") < text.index(child.id)
+    assert child.id in text
+    assert at_end.id in text
+    for text in map(visitor.see, (f"/transactions/{child.id}", f"/transactions/{at_end.id}")):
+        assert f'follows from <a href="/ui/transactions/{leased.id}">' in text
+
+
+def test_more_that_follows_than_a_page_shows_is_told(house, visitor):
+    parent = house.enqueue()
+    ids = [house.enqueue(parent=parent.id).id for _ in range(21)]
+    text = visitor.see(f"/transactions/{parent.id}")
+    assert [id in text for id in ids] == [True] * 20 + [False]
+    assert "there are more" in text
 
 
 def test_what_waits_says_why(house, visitor):

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from flask import Response
 
 from ..errors import QueueUnavailable, SubmissionRefused
+from ..measures import COUNTED
 from ..queue import TransactionQueue
 from ..submission import Table
 from ..transaction import ID_LENGTH
@@ -36,9 +37,15 @@ class Health:
         return answer({"status": "success"})
 
     def stats(self) -> Response:
-        """How many transactions are in which state, by type, and which types are paused."""
-        paused = self._queue.paused()
-        return success({"types": self._queue.counts(), "paused": {type: asdict(one) for type, one in paused.items()}})
+        """How many are in which state, counted up to a bound; how deep the queue was lately; what is paused."""
+        depths = self._queue.measures.depths()
+        told = {
+            "types": self._queue.counts(at_most=COUNTED),
+            "counted_to": COUNTED,
+            "depths": {"at": depths.at, "types": {type: asdict(one) for type, one in depths.types.items()}},
+            "paused": {type: asdict(one) for type, one in self._queue.paused().items()},
+        }
+        return success(told)
 
     def workers(self) -> Response:
         """The worker processes that are alive, on every host."""

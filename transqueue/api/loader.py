@@ -52,7 +52,7 @@ def load_app(config: Config, uri: str, *, log_json: bool) -> Flask:
         overload=overload,
         reports=queue.catalog.reports,
         parts=queue.parts.here,
-        dashboard=window(queue, table, config, events, guard),
+        dashboard=window(queue, table, config, events, guard, overload),
     )
     app.config[BROKEN] = {state.name: state.reason for state in table.states() if state.state in ("broken", "missing")}
     return app

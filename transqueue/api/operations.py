@@ -237,7 +237,9 @@ _CATALOG = (
         path="/api/stats",
         group=LOOK,
         summary="How many transactions are in which state, by type, and which types are paused.",
-        success={JSON: succeeded(shape({"types": ref("Counts"), "paused": ref("Pauses")}))},
+        description="`types` is counted now, up to `counted_to` of each type and state: as large a number means so "
+        "many or more. `depths` knows no bound; it is of when what waits was last counted, in the background.",
+        success={JSON: succeeded(ref("Stats"))},
     ),
 )
 _PROBES = (

@@ -173,6 +173,7 @@ _PART = shape(
         "started_at": nullable(TIME),
         "seen_at": nullable(TIME),
         "reload": nullable(_RELOAD),
+        "asked": {"type": "string", "description": "The request for a reload that was made last."},
     }
 )
 _WORKER = shape(
@@ -197,11 +198,25 @@ _COUNTS: Shape = {
         "additionalProperties": COUNT,
     },
 }
+_DEPTH = shape(
+    {
+        "queued": COUNT,
+        "due": {**COUNT, "description": "Those queued that could start."},
+        "running": COUNT,
+        "dead": COUNT,
+        "oldest_due_at": nullable(TIME),
+    }
+)
+_DEPTHS = shape(
+    {"at": TIME, "types": {"type": "object", "additionalProperties": _DEPTH}},
+    description="What has not left the queue, by type, as it was at one moment.",
+)
 
 SHAPES: Mapping[str, Shape] = {
     "AcceptedClassic": _ACCEPTED_CLASSIC,
     "AcceptedTyped": _ACCEPTED_TYPED,
     "Counts": _COUNTS,
+    "Depths": _DEPTHS,
     "Error": _ERROR,
     "ErrorClassic": _ERROR_CLASSIC,
     "HistoryEntry": _HAPPENED,
@@ -212,6 +227,7 @@ SHAPES: Mapping[str, Shape] = {
     "Pauses": {"type": "object", "additionalProperties": _PAUSE},
     "Plugin": _PLUGIN,
     "Process": _PROCESS,
+    "Stats": shape({"types": ref("Counts"), "counted_to": COUNT, "depths": ref("Depths"), "paused": ref("Pauses")}),
     "Transaction": _TRANSACTION,
     "Type": _TYPE,
     "Worker": _WORKER,

@@ -16,12 +16,20 @@ from ..handlers import Handler
 from ..mongodb import MongoQueue
 from ..submission import Admission
 from .gate import lent
+from .overload import Overload
 from .rows import rows
 from .schemas import ANY_OBJECT, described, example, json_schema
 
 
-def window(queue: MongoQueue, table: PluginTable, config: Config, events: Events, guard: Guard | None) -> Blueprint:
-    """The window at /ui."""
+def window(
+    queue: MongoQueue,
+    table: PluginTable,
+    config: Config,
+    events: Events,
+    guard: Guard | None,
+    overload: Overload | None = None,
+) -> Blueprint:
+    """The window at /ui; `overload` is the door's own, if what is served has one."""
     return dashboard(
         Window(
             queue=queue,
@@ -30,6 +38,7 @@ def window(queue: MongoQueue, table: PluginTable, config: Config, events: Events
             events=events,
             admission=Admission(table=table, default_type=config.default_type, clock=queue.clock, events=events),
             guard=guard,
+            room=overload or Overload(queue.measures, queue.clock, config.api.max_queued),
             describe=partial(_described, events=events),
             reading=lent,
         )

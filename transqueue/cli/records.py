@@ -11,7 +11,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from ..measures import Depths
+from ..measures import COUNTED, Depths
 from ..submission import write_json
 from ..transaction import State, Transaction
 from .chosen import filter_of, filtered, matching
@@ -64,16 +64,20 @@ def ls(setup: Setup, /, *, limit: int, as_json: bool, **given: Any) -> None:
 @click.option("--watch", "watches", is_flag=True, help="Again every two seconds, until Ctrl-C: what has not ended.")
 @click.pass_obj
 def stats(setup: Setup, *, as_json: bool, watches: bool) -> None:
-    """Count transactions by type and state."""
+    """Count transactions by type and state, 10,000 of each at most; --watch tells how many wait in all."""
     if watches:
         watch(lambda: _depths(setup.queue.measures.depths()), WATCH_SECONDS, once=False)
         return
-    counts = setup.queue.counts()
+    counts = setup.queue.counts(at_most=COUNTED)
     if as_json:
         click.echo(json.dumps(counts))
         return
-    rows = [[type, *(str(found.get(state, 0)) for state in State)] for type, found in sorted(counts.items())]
+    rows = [[type, *(_bounded(found.get(state, 0)) for state in State)] for type, found in sorted(counts.items())]
     print_table(("type", *State), rows)
+
+
+def _bounded(count: int) -> str:
+    return f"{COUNTED}+" if count >= COUNTED else str(count)
 
 
 def _depths(depths: Depths) -> Table:

@@ -171,7 +171,7 @@ class Trial:
 def handler_runs(queue: MongoQueue, now: datetime) -> tuple[tuple[str, float], ...]:
     """The median run of each type's handler in the last hour, in seconds, where there was any."""
     found = []
-    for type in queue.counts():
+    for type in queue.counts(at_most=1):
         points = queue.measures.series(type, now - timedelta(hours=1), now, 3600)
         runs = [run for point in points if (run := point.quantile("run", 0.5)) is not None]
         found += [(type, runs[-1])] if runs else []

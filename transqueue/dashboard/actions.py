@@ -100,6 +100,19 @@ class Actions:
         note(f"{moved:,} queued again{f', {pace} a second' if pace else ''}.")
         return url_for("ui.failures")
 
+    def reload(self) -> str:
+        """Ask the parts of one host, or of all, to put their config.yaml to use."""
+        require(Scope.OPERATE)
+        host = query.text(request.form, "host")
+        _, asked = self._queue.parts.ask(host)
+        if not asked:
+            note(f"Nothing of TransQueue runs {f'on {host}' if host else 'on any host'}; nobody was asked.")
+        else:
+            self._queue.audit.record(access().by, "config.reload_asked", host or "*", {"parts": len(asked)})
+            told = "1 part was" if len(asked) == 1 else f"{len(asked)} parts were"
+            note(f"{told} asked to reload. How it ended is told below.")
+        return url_for("ui.system")
+
     def attempt(self, type: str) -> str | None:
         """Try a type: judge data as the door would, or submit it. None: stay on the page; the note tells."""
         require(Scope.SUBMIT)
@@ -107,11 +120,15 @@ class Actions:
         if len(text.encode()) > DATA_BYTES:
             raise SubmissionRefused(413, "too_large", f"The data is larger than {DATA_BYTES} bytes.")
         sent = write_json({"type": type, "data": read_json(text.encode())})
+        is_meant = request.form.get("verb") == "submit"
+        if is_meant:
+            self._window.room.check()
         transaction = self._window.admission.admit(read_envelope(read_json(sent.encode())), access=access())
-        if request.form.get("verb") != "submit":
+        if not is_meant:
             note("This would be accepted.")
             return None
         (receipt,) = self._queue.enqueue([transaction])
+        self._window.room.took(1)
         note("Accepted.")
         return url_for("ui.story", transaction_id=receipt.transaction.id)
 

@@ -140,7 +140,7 @@ def _route_actions(ui: Blueprint, actions: Actions) -> None:
         try:
             target = actions.attempt(type)
         except SubmissionRefused as error:
-            if error.status not in (400, 413, 422):
+            if error.status not in (400, 413, 422) and error.code != "overloaded":
                 raise
             text = "; ".join(f"{path}: {' '.join(said)}" for path, said in error.errors.items())
             g.tried_error = f"{error.message} {text}".strip()
@@ -157,6 +157,7 @@ def _route_actions(ui: Blueprint, actions: Actions) -> None:
     act("/types/<type>/pause", "pause", actions.pause)
     act("/types/<type>/resume", "resume", actions.resume)
     act("/failures/redrive", "redrive", actions.redrive)
+    act("/system/reload", "reload", actions.reload)
     ui.add_url_rule("/types/<type>/try", "attempt", attempt, methods=["POST"])
 
 

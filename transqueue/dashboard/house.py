@@ -46,6 +46,7 @@ def system(window: Window, arguments: Arguments, now: datetime) -> dict[str, Any
         "python": sys.version.split()[0],
         "machine": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "host": platform.node(),
+        "parts": window.queue.parts.here(),
         "condition": window.shared.look("condition", window.queue.condition),
         "settings": masked(_plain(window.config)),
         "file": str(window.config.file or "none"),

@@ -69,7 +69,8 @@ def overview(window: Window, arguments: Arguments, now: datetime) -> dict[str, A
     depths = shared.look("depths", queue.measures.depths)
     workers = shared.look("workers", queue.workers)
     paused = shared.look("paused", queue.paused)
-    causes = shared.look("causes", lambda: queue.failures.groups(recent=timedelta(hours=1)))
+    parts = shared.look("parts", queue.parts.here)
+    causes = shared.look("latest", lambda: queue.failures.groups(recent=timedelta(hours=1), most=CAUSES_SHOWN))
     reading = shared.look("reading", lambda: _reading(window, now))
     rows = [
         _row(window, type, depths.types.get(type, Depth()), reading, paused, now) for type in _types(window, depths)
@@ -87,11 +88,12 @@ def overview(window: Window, arguments: Arguments, now: datetime) -> dict[str, A
         "workers": len(workers),
         "hosts": len({worker.host for worker in workers}),
         "broken": broken_plugins(window),
+        "refused": [part for part in parts if part.reload and not part.reload.well],
         "paused": paused,
         "parked": [row for row in rows if row.state == "parked" and row.depth.queued],
         "rows": rows[:TYPES_SHOWN],
         "more_types": max(0, len(rows) - TYPES_SHOWN),
-        "causes": causes[:CAUSES_SHOWN],
+        "causes": causes,
         "span": choice(arguments, "span", trend.SPANS, "1h"),
         "spans": trend.SPANS,
     }

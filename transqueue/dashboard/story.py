@@ -14,6 +14,8 @@ from ..transaction import ENDED, HISTORY_KEPT, State, Transaction
 from .window import Window
 from .words import exact
 
+FOLLOWING = 20  # that are shown
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
@@ -36,6 +38,7 @@ class Step:
 def story(window: Window, transaction: Transaction, now: datetime, address: str) -> dict[str, Any]:
     """Everything that the page of one transaction shows."""
     circumstances = window.queue.circumstances(transaction.id)
+    following = window.queue.listing.following(transaction.id, limit=FOLLOWING + 1)
     explanation = None
     if circumstances is not None:
         one = circumstances.transaction
@@ -49,6 +52,9 @@ def story(window: Window, transaction: Transaction, now: datetime, address: str)
         "may_retry": transaction.state is State.DEAD,
         "may_cancel": transaction.state in (State.QUEUED, State.DEAD),
         "ended": transaction.state in ENDED,
+        "parent": transaction.parent or (transaction.origin or {}).get("transaction_id"),
+        "following": following[:FOLLOWING],
+        "more_following": len(following) > FOLLOWING,
     }
 
 

@@ -28,6 +28,16 @@ class PluginTable(Table, Protocol):
     def states(self) -> Sequence[PluginState]: ...
 
 
+class Room(Protocol):
+    """Whether the queue has room for more, by the door's own judgement."""
+
+    def check(self) -> None:
+        """Go on only with room, or raise what the door would answer."""
+
+    def took(self, count: int) -> None:
+        """So many were accepted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Described:
     """What a type takes: its fields, whether it takes others too, and an example in JSON."""
@@ -65,6 +75,7 @@ class Window:
     Attributes:
         guard: who is let in; none: everybody, for tests and tools that serve nobody else.
         describe: what a handler's type takes.
+        room: asked before something is submitted from a page, as before any submission.
         reading: entered while a request's body is read, so that one who sends slowly holds up nobody.
     """
 
@@ -75,5 +86,6 @@ class Window:
     admission: Admission
     guard: Guard | None
     describe: Callable[[Handler], Described]
+    room: Room
     reading: Callable[[Any], AbstractContextManager[None]]
     shared: Shared = field(default_factory=Shared)

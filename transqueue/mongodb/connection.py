@@ -61,6 +61,8 @@ FRONT_INDEX = [("ordered", ASCENDING), ("plugin.name", ASCENDING), ("lane", ASCE
 ORDER_INDEX = [("plugin.name", ASCENDING), ("ordering_key", ASCENDING), ("accepted", ASCENDING)]
 # The dead ones, by what they died of: it costs the living nothing.
 DEAD_INDEX = [("state", ASCENDING), ("cause", ASCENDING), ("finished_at", DESCENDING), ("_id", DESCENDING)]
+# What handlers and ends have enqueued, by the transaction that did; what was submitted has no key in it.
+PARENT_INDEX = [("parent", ASCENDING), ("_id", ASCENDING)]
 KEY_INDEX = [("submitter", ASCENDING), ("idempotency.key", ASCENDING)]
 _HAS_KEY = {"idempotency.key": {"$exists": True}}
 Q_INDEXES = [
@@ -69,6 +71,7 @@ Q_INDEXES = [
     IndexModel(DEAD_INDEX, name="dead", partialFilterExpression={"state": "dead"}),
     IndexModel(FRONT_INDEX, name="front", partialFilterExpression={"ordered": True}),
     IndexModel(ORDER_INDEX, name="order", partialFilterExpression={"ordered": {"$exists": True}}),
+    IndexModel(PARENT_INDEX, name="parent", partialFilterExpression={"parent": {"$exists": True}}),
 ]
 
 

@@ -10,7 +10,7 @@ MAJORITY = {"level": "majority"}  # a bare command does not get the concern of i
 
 
 def counted(collection: Collection[Document], among: Document, *, hint: str, limit: int) -> int:
-    """How many documents match, from the keys of one index; `limit` when there are as many or more."""
+    """How many documents match, from the keys of one index; `limit` when there are as many or more; 0 sets none."""
     # The command `count`, not the stage: it steps over keys and makes no documents of them.
     answer = collection.database.command(
         "count", collection.name, query=among, hint=hint, limit=limit, readConcern=MAJORITY

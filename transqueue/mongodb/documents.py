@@ -53,7 +53,11 @@ def encode(transaction: Transaction) -> Document:
         document["on_end"] = [_on_end(one) for one in transaction.on_end]
     if transaction.origin:
         document["origin"] = stored(transaction.origin)
-    told = {"traceparent": transaction.traceparent, "request_id": transaction.request_id}
+    told = {
+        "traceparent": transaction.traceparent,
+        "request_id": transaction.request_id,
+        "parent": transaction.parent,
+    }
     return document | {name: value for name, value in told.items() if value is not None}
 
 
@@ -91,6 +95,7 @@ def decode(document: Mapping[str, Any]) -> Transaction:
         plugin=Stamp(**known(Stamp, plugin)) if plugin else None,
         on_end=tuple(_restored_on_end(one) for one in document.get("on_end", ())),
         origin=restored(document.get("origin")),
+        parent=document.get("parent"),
     )
 
 

@@ -47,8 +47,8 @@ class Failures:
     def __init__(self, connection: Connection, ordered: Ordered) -> None:
         self._q, self._clock, self._ordered = connection.q, connection.clock, ordered
 
-    def groups(self, *, recent: timedelta) -> Sequence[FailureGroup]:
-        """The causes with the latest deaths, `CAUSES` of them at most. Of each, the `recent` ones are counted apart.
+    def groups(self, *, recent: timedelta, most: int = CAUSES) -> Sequence[FailureGroup]:
+        """The causes with the latest deaths, `most` of them at most. Of each, the `recent` ones are counted apart.
 
         Raises:
             QueueUnavailable: the database did not answer.
@@ -56,7 +56,7 @@ class Failures:
         since = self._clock.now() - recent
         with answering("group failures"):
             first, last = self._ends(ASCENDING), self._ends(DESCENDING)
-            latest = sorted(last.values(), key=lambda row: (row["at"], row["_id"]), reverse=True)[:CAUSES]
+            latest = sorted(last.values(), key=lambda row: (row["at"], row["_id"]), reverse=True)[:most]
             return [
                 FailureGroup(
                     cause=row["_id"],

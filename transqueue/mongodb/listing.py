@@ -6,19 +6,21 @@ Which of the two it is, a count that stops early tells. What one page may look t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pymongo import DESCENDING
+from pymongo import ASCENDING, DESCENDING
+from pymongo.errors import OperationFailure
 
 from ..filter import Filter
 from ..queue import Page
-from ..transaction import State
+from ..transaction import State, Transaction
 from .connection import Connection, answering
 from .counting import counted
 from .documents import Document, decode
 
+NO_SUCH_INDEX = 2  # BadValue: of a hint
 LOOKED_THROUGH = 10_000  # documents that one page may look through, so that a rare filter never scans Q
 
 _STORED = {
@@ -58,6 +60,21 @@ class Listing:
         if len(found) > limit:
             return Page(found[:limit], found[limit - 1].id)
         return Page(found, floor)
+
+    def following(self, transaction_id: str, *, limit: int) -> Sequence[Transaction]:
+        """What this transaction's handler, or its end, has enqueued: the first ones.
+
+        Raises:
+            QueueUnavailable: the database did not answer.
+        """
+        query = _NOT_SLIM | {"parent": {"$eq": transaction_id}}
+        with answering("list what follows"):
+            try:
+                return [decode(row) for row in self._q.find(query, hint="parent").sort("_id", ASCENDING).limit(limit)]
+            except OperationFailure as error:
+                if error.code != NO_SUCH_INDEX:
+                    raise
+                return []  # it is still being built in a database that was there before this version
 
     def _index_of_few(self, filter: Filter) -> str | None:
         """The index that has all of a state or a cause, if these are so few that a page may look through them."""

@@ -30,6 +30,8 @@ FRESH_SECONDS, COSTS = 3.0, 20  # between two counts: at least so long, and so m
 TURN_SECONDS = 60  # whoever counts may take so long before another one tries
 STALE_SECONDS = 20.0  # nobody keeps it fresh
 
+_DRAWN = {"n.held": 0, "expires_at": 0}  # how long leases were is for /metrics alone
+
 SERIES_INDEX = [("span", ASCENDING), ("type", ASCENDING), ("at", ASCENDING)]
 
 
@@ -102,7 +104,7 @@ class MongoMeasures(Measures):
         span = HOUR if step_seconds % HOUR == 0 else MINUTE
         query = {"span": span, "type": ALL if type is None else type, "at": {"$gte": since, "$lt": until}}
         with answering("read measures"):
-            rows = list(self._minutes.find(query, {"at": 1, "n": 1}, hint="series"))
+            rows = list(self._minutes.find(query, _DRAWN, hint="series"))
         return steps(((row["at"], _figures(row)) for row in rows), since, step_seconds)
 
     def by_type(self, since: datetime, until: datetime, step_seconds: int) -> Mapping[str, Sequence[Point]]:
@@ -115,19 +117,19 @@ class MongoMeasures(Measures):
         with answering("read measures"):
             names = self._minutes.distinct("type", {"span": MINUTE})
             query = {"span": MINUTE, "type": {"$in": names}, "at": {"$gte": since, "$lt": until}}
-            for row in self._minutes.find(query, {"type": 1, "at": 1, "n": 1}, hint="series"):
+            for row in self._minutes.find(query, _DRAWN, hint="series"):
                 found.setdefault(row["type"], []).append((row["at"], _figures(row)))
         return {type: steps(rows, since, step_seconds) for type, rows in found.items()}
 
     def depths(self) -> Depths:
-        """As `Measures.depths` promises: what was counted last, unless nobody has for long.
+        """As `Measures.depths` promises: what was counted last. If nobody has for long, one of those who ask counts.
 
         Raises:
             QueueUnavailable: the database did not answer.
         """
         with answering("read how much waits"):
             found = self._depths.find_one({"_id": "depths", "at": {"$exists": True}})
-            if found is None or (self._clock.now() - found["at"]).total_seconds() > STALE_SECONDS + found["pause"]:
+            if found is None or (self._is_stale(found) and self._takes_turn()):
                 return self._count()
         return _depths(found)
 
@@ -146,16 +148,24 @@ class MongoMeasures(Measures):
         Raises:
             QueueUnavailable: the database did not answer.
         """
+        with answering("count how much waits"):
+            if self._takes_turn():
+                self._count()
+
+    def _is_stale(self, found: Mapping[str, Any]) -> bool:
+        age = (self._clock.now() - found["at"]).total_seconds()
+        return bool(age > STALE_SECONDS + found["pause"])
+
+    def _takes_turn(self) -> bool:
+        """Whether it is time to count, and nobody else does."""
         now = self._clock.now()
         mine = {"_id": "depths", "next_at": {"$lte": now}}
-        with answering("count how much waits"):
-            try:
-                turn = {"$set": {"next_at": now + timedelta(seconds=TURN_SECONDS)}}
-                took = self._depths.update_one(mine, turn, upsert=True)
-            except DuplicateKeyError:
-                return
-            if took.matched_count or took.upserted_id:
-                self._count()
+        try:
+            turn = {"$set": {"next_at": now + timedelta(seconds=TURN_SECONDS)}}
+            took = self._depths.update_one(mine, turn, upsert=True)
+        except DuplicateKeyError:
+            return False
+        return bool(took.matched_count or took.upserted_id)
 
     def _count(self) -> Depths:
         now, began = self._clock.now(), time.monotonic()
@@ -195,5 +205,9 @@ def _figures(row: Mapping[str, Any]) -> Figures:
     """The flat figures of a document: what has a dot in its name lies one level deeper there."""
     flat: dict[str, float] = {}
     for name, value in row.get("n", {}).items():
-        flat |= {f"{name}.{part}": count for part, count in value.items()} if isinstance(value, dict) else {name: value}
+        if isinstance(value, dict):
+            for part, count in value.items():
+                flat[f"{name}.{part}"] = count
+        else:
+            flat[name] = value
     return flat

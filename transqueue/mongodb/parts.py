@@ -34,7 +34,8 @@ class Parts:
         Raises:
             QueueUnavailable: the database did not answer; beginning again is safe.
         """
-        born = {name: value for name, value in asdict(part).items() if name not in ("id", "started_at", "seen_at")}
+        later = ("id", "started_at", "seen_at", "asked")
+        born = {name: value for name, value in asdict(part).items() if name not in later}
         stamped = {**{name: {"$literal": value} for name, value in born.items()}, "seen_at": "$$NOW"}
         with answering("tell that a part runs"):
             self._parts.create_indexes(
@@ -121,4 +122,5 @@ def _part(row: Mapping[str, Any]) -> Part:
         started_at=row["started_at"],
         seen_at=row["seen_at"],
         reload=Reload(**reload) if reload else None,
+        asked=row.get("wanted") or "",
     )

@@ -113,8 +113,8 @@ class MongoQueue(TransactionQueue):
     def ended(self, ids: Collection[str]) -> frozenset[str]:
         return self._records.ended(ids)
 
-    def counts(self) -> Mapping[str, Mapping[State, int]]:
-        return self._records.counts()
+    def counts(self, *, at_most: int | None = None) -> Mapping[str, Mapping[State, int]]:
+        return self._records.counts(at_most)
 
     def circumstances(self, transaction_id: str) -> Circumstances | None:
         return self._gathering.circumstances(transaction_id)

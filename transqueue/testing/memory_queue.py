@@ -110,12 +110,12 @@ class MemoryQueue(MemoryPauses, TransactionQueue):
         with self._lock:
             return frozenset(one.id for one in self._transactions if one.id in ids and one.state in ENDED)
 
-    def counts(self) -> Mapping[str, Mapping[State, int]]:
+    def counts(self, *, at_most: int | None = None) -> Mapping[str, Mapping[State, int]]:
         counted: dict[str, Counter[State]] = {}
         with self._lock:
             for one in self._transactions:
                 counted.setdefault(one.type, Counter())[one.state] += 1
-        return {type: dict(states) for type, states in counted.items()}
+        return {type: {one: min(n, at_most or n) for one, n in states.items()} for type, states in counted.items()}
 
     def circumstances(self, transaction_id: str) -> Circumstances | None:
         with self._lock:

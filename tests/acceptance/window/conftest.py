@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -44,7 +46,7 @@ def hold(transaction, context):
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A Chromium without a window."""
     found = next(filter(None, map(shutil.which, CHROMIUM)), None)
@@ -56,7 +58,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def house(make_site: Callable[[], Any]) -> Iterator[Any]:
     """A site that runs, with a broken plugin, some history, and API keys."""
     site = make_site()
@@ -85,7 +87,7 @@ def _furnish(site: Any) -> None:
     site.until(site.held, "running", timeout=60)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sessions(browser: Browser, house: Any) -> dict[Scope, Any]:
     """The cookies of those who have logged in, by the scope of their key."""
     found = {}
@@ -145,10 +147,18 @@ class Look:
                     raise
         return self._said
 
-    def accessibility(self) -> list[str]:
-        """What axe objects to."""
-        self.page.evaluate(AXE)
-        found = self.page.evaluate("async () => (await axe.run(document, {resultTypes: ['violations']})).violations")
+    def picture(self, name: str) -> None:
+        """Keep a picture in the folder SCREENSHOTS, if that is set, for people to look at."""
+        if folder := os.environ.get("SCREENSHOTS"):
+            file = f"{re.sub('[^a-z0-9.]+', '-', name.lower())[:80]}.png"
+            self.page.screenshot(path=Path(folder) / file, full_page=True)
+
+    def accessibility(self, *rules: str) -> list[str]:
+        """What axe objects to, by all of its rules or by these."""
+        if not self.page.evaluate("typeof axe === 'object'"):
+            self.page.evaluate(AXE)
+        options = {"resultTypes": ["violations"]} | ({"runOnly": list(rules)} if rules else {})
+        found = self.page.evaluate("async (options) => (await axe.run(document, options)).violations", options)
         return [
             f"{one['id']}: {node['html'][:150]} {node['failureSummary'][:200]}"
             for one in found
