@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import socket
-import struct
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from faults.relay import Relay
 from pymongo import MongoClient
 from pymongo.monitoring import CommandListener
 
@@ -89,17 +86,17 @@ def connect_heard(mongo_uri: str) -> Callable[[str], tuple[MongoQueue, Sent]]:
 
 
 @pytest.fixture
-def wire(mongo_uri: str) -> Iterator[Wire]:
+def wire(mongo_uri: str) -> Iterator[Relay]:
     """A wire to the mongod that can lose replies; connect to its `uri`."""
     address = mongo_uri.removeprefix("mongodb://").partition("/")[0]
     host, _, port = address.partition(":")
-    wire = Wire((host, int(port)))
+    wire = Relay((host, int(port)))
     yield wire
     wire.close()
 
 
 @pytest.fixture
-def far(wire: Wire, mongo_database: str) -> Iterator[MongoQueue]:
+def far(wire: Relay, mongo_database: str) -> Iterator[MongoQueue]:
     """One more process's queue, at the far end of the wire."""
     queue = connect(wire.uri, mongo_database)
     yield queue
@@ -220,79 +217,3 @@ class Desk:
 
     def state(self, transaction: Transaction) -> State:
         return self.get(transaction).state
-
-
-class Wire:
-    """A TCP relay to mongod that can forward a request, swallow its reply and hang up: applied, but not answered."""
-
-    def __init__(self, server: tuple[str, int]) -> None:
-        self.lost = 0  # replies swallowed so far
-        self._server, self._open = server, set[socket.socket]()
-        self._pattern, self._left, self._lock = b"", 0, threading.Lock()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._spawn(self._accept)
-
-    @property
-    def uri(self) -> str:
-        return f"mongodb://127.0.0.1:{self._listener.getsockname()[1]}/?directConnection=true"
-
-    def lose_replies(self, command: str, collection: str = "", *, times: int = 1) -> None:
-        """Lose the next replies to a command, on one collection if it is named."""
-        value = b"\x02%s\x00" % command.encode() + struct.pack("<i", len(collection) + 1) + collection.encode()
-        self._pattern = value + b"\x00" if collection else command.encode() + b"\x00"
-        self._left = times
-
-    def close(self) -> None:
-        for one in [self._listener, *self._open]:
-            _hang_up(one)
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                near = self._listener.accept()[0]
-                far = socket.create_connection(self._server)
-                self._open |= {near, far}
-                cutting = threading.Event()
-                self._spawn(self._requests, near, far, cutting)
-                self._spawn(self._replies, near, far, cutting)
-
-    def _requests(self, near: socket.socket, far: socket.socket, cutting: threading.Event) -> None:
-        for message in _messages(near):
-            if self._is_to_lose(message):
-                cutting.set()
-            with contextlib.suppress(OSError):
-                far.sendall(message)
-        _hang_up(near, far)
-
-    def _replies(self, near: socket.socket, far: socket.socket, cutting: threading.Event) -> None:
-        for message in _messages(far):
-            if cutting.is_set():
-                self.lost += 1
-                break
-            with contextlib.suppress(OSError):
-                near.sendall(message)
-        _hang_up(near, far)
-
-    def _is_to_lose(self, message: bytes) -> bool:
-        with self._lock:
-            lose = self._left > 0 and self._pattern in message
-            self._left -= lose
-        return lose
-
-    def _spawn(self, target: Callable[..., None], *arguments: Any) -> None:
-        threading.Thread(target=target, args=arguments, daemon=True, name="wire").start()
-
-
-def _messages(stream: socket.socket) -> Iterator[bytes]:
-    """The whole messages of MongoDB's wire protocol, until the stream ends."""
-    with contextlib.suppress(OSError):
-        while head := stream.recv(4, socket.MSG_WAITALL):
-            rest = stream.recv(struct.unpack("<i", head)[0] - 4, socket.MSG_WAITALL)
-            yield head + rest
-
-
-def _hang_up(*streams: socket.socket) -> None:
-    for one in streams:
-        with contextlib.suppress(OSError):
-            one.shutdown(socket.SHUT_RDWR)
-        one.close()
