@@ -16,6 +16,7 @@ from transqueue.config import Config
 from transqueue.events import Events
 from transqueue.plugins import PluginState
 from transqueue.queue import WorkerRecord
+from transqueue.report import ProcessReport
 from transqueue.testing import MemoryQueue, SettableClock
 from transqueue.transaction import TransactionIds
 
@@ -155,6 +156,25 @@ def test_metrics_tell_what_was_counted_what_waits_and_how_plugins_are(client, qu
     assert of(found, "transqueue_type_paused", type="pay.*") == 1
     assert of(found, "transqueue_worker_deaths_total") == 0
     assert of(found, "transqueue_leases_lapsed_total") == 0
+
+
+def test_a_plugin_that_is_broken_in_one_process_of_a_role_on_any_host_is_down_in_that_role(queue):
+    def told(role, host, bank):
+        plugins = {"bank": {"state": bank}, "afar": {"state": "ok"}}
+        return ProcessReport(role=role, host=host, slot=0, pid=1, plugins=plugins)
+
+    parts = {"queue": queue, "table": Claims(), "config": Config(), "clock": queue.clock, "events": Events()}
+    client = create_app(**parts, reports=lambda: reports).test_client()
+    reports = [told("api", "here", "ok"), told("api", "there", "broken"), told("worker", "there", "ok")]
+    found = metrics(client)
+    assert of(found, "transqueue_plugin_up", plugin="bank", role="api") == 0
+    assert of(found, "transqueue_plugin_up", plugin="bank", role="worker") == 1
+    assert of(found, "transqueue_plugin_up", plugin="afar", role="api") == 1
+    reports[1] = told("api", "there", "ok")
+    reports[2] = told("worker", "there", "missing")
+    found = metrics(client)
+    assert of(found, "transqueue_plugin_up", plugin="bank", role="api") == 1
+    assert of(found, "transqueue_plugin_up", plugin="bank", role="worker") == 0
 
 
 def test_metrics_of_an_empty_queue_are_well_formed(client):

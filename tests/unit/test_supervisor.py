@@ -14,8 +14,10 @@ from transqueue.events import Events
 from transqueue.queue import Casualty, WorkerRecord
 from transqueue.report import WorkerReport
 from transqueue.supervisor import supervisor as supervisor_module
-from transqueue.supervisor.supervisor import BACKOFF_SECONDS, BOOT_SECONDS, CRASHED_SECONDS, HEALTHY_SECONDS, Supervisor
+from transqueue.supervisor.starts import BOOT_SECONDS
+from transqueue.supervisor.supervisor import BACKOFF_SECONDS, CRASHED_SECONDS, HEALTHY_SECONDS, Supervisor
 from transqueue.testing import MemoryQueue, SettableClock
+from transqueue.worker.process import Starting
 
 SIGKILL, SIGTERM = -9, -15
 
@@ -60,7 +62,7 @@ class FakeChild:
         self.worker = f"worker-{len(house.children)}"
         self.config, self.uri, self.slot, self.spawned_at = config, uri, slot, now
         self.is_ready, self.stubborn, self.overdue, self.closed = False, False, False, False
-        self.swollen = False
+        self.swollen, self.starting, self.refused = False, Starting("", "", now), None
         self.running, self.alarms, self.did, self.broken = None, [], [], {}
         self.process, self._house, self._said = FakeProcess(1000 + len(house.children)), house, False
         self.ending = "as the test said"
@@ -349,7 +351,7 @@ def test_one_that_is_not_ready_in_time_is_killed(house):
     house.turn(0.1)
     assert first.did[-1] == "kill"
     assert "kill" not in second.did
-    assert house.told("worker.boot_failed") == [{"worker": "worker-0", "message": "not ready after 60.0 s"}]
+    assert house.told("worker.boot_failed") == [{"worker": "worker-0", "message": "not ready after 60 s"}]
 
 
 def test_one_whose_lease_lapsed_is_killed(house):

@@ -65,7 +65,7 @@ def create_app(
     _route_transactions(app, Transactions(queue, table, waiters))
     _route_catalog(app, Catalog(table, queue, reports, parts or tuple, events), Pauses(queue, table))
     _route_health(app, Health(queue, table, config.default_type))
-    _route(app, "GET", "/metrics", _late("metrics", lambda metrics: metrics.Metrics(queue, table.states).show))
+    _route(app, "GET", "/metrics", _late("metrics", lambda metrics: metrics.Metrics(queue, table.states, reports).show))
     _route_documentation(app, lambda openapi: openapi.OpenApi(table, config.default_type, events))
     if dashboard is not None:
         app.register_blueprint(dashboard)

@@ -20,6 +20,7 @@ from ..measures import ACCEPTED, ALL, BUCKETS, DEATHS, HISTOGRAMS, LAPSES, OUTCO
 from ..pause import Pause
 from ..plugins import PluginState
 from ..queue import TransactionQueue
+from ..report import ProcessReport
 
 TEXT = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -38,8 +39,13 @@ _WORKERS = {
 class Metrics:
     """Answers Prometheus."""
 
-    def __init__(self, queue: TransactionQueue, states: Callable[[], Sequence[PluginState]]) -> None:
-        self._queue, self._states = queue, states
+    def __init__(
+        self,
+        queue: TransactionQueue,
+        states: Callable[[], Sequence[PluginState]],
+        reports: Callable[[], Sequence[ProcessReport]],
+    ) -> None:
+        self._queue, self._states, self._reports = queue, states, reports
 
     def show(self) -> Response:
         """All metrics in the text format."""
@@ -57,7 +63,7 @@ class Metrics:
             yield CounterMetricFamily(name, words, value=totals.get(ALL, {}).get(figure, 0))
         yield from _depths(measures.depths())
         yield _alive(workers)
-        yield _plugins(self._states(), workers)
+        yield _plugins(self._states(), self._reports(), workers)
         yield _paused(self._queue.paused())
 
 
@@ -119,15 +125,18 @@ def _alive(workers: Sequence[LiveWorker]) -> Metric:
     return family
 
 
-def _plugins(states: Sequence[PluginState], workers: Sequence[LiveWorker]) -> Metric:
-    """Of the API that answers, and of all live workers: 1 works, 0 is broken or missing in any of them."""
+def _plugins(states: Sequence[PluginState], reports: Sequence[ProcessReport], workers: Sequence[LiveWorker]) -> Metric:
+    """By role, of the processes of all hosts: 1 works in each of them, 0 is broken or missing in any."""
     family = GaugeMetricFamily("transqueue_plugin_up", "Whether an enabled plugin works", labels=["plugin", "role"])
-    broken = {name for worker in workers for name in worker.broken}
-    for state in states:
-        if state.state != "disabled":
-            family.add_metric([state.name, "api"], float(state.state == "ok"))
-            if workers:
-                family.add_metric([state.name, "worker"], float(state.name not in broken))
+    told = [("api", state.name, state.state == "ok") for state in states if state.state != "disabled"]
+    told += [("worker", name, name not in worker.broken) for worker in workers for _, name, _ in list(told)]
+    for report in reports:
+        told += [(report.role, name, plugin["state"] == "ok") for name, plugin in report.plugins.items()]
+    works: dict[tuple[str, str], bool] = {}
+    for role, name, works_there in told:
+        works[name, role] = works.get((name, role), True) and works_there
+    for labels, value in sorted(works.items()):
+        family.add_metric(labels, float(value))
     return family
 
 

@@ -55,7 +55,9 @@ def _list(setup: Setup, *, as_json: bool) -> None:
     else:
         _print(states)
         _print_processes(states, reports, trouble)
-    if any(state.state in ("broken", "missing") for state in states):
+    told = [state.state for state in states]
+    told += [plugin["state"] for report in reports or () for plugin in report.plugins.values()]
+    if "broken" in told or "missing" in told:
         raise SystemExit(NO)
 
 

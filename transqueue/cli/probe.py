@@ -14,18 +14,15 @@ from multiprocessing.connection import Connection as Link
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from ..config import Config
+from ..config import Config, Unusable
 from ..errors import PluginBroken, TransQueueError
 from ..events import Events
 from ..lifeline import die_with_parent
 from ..offspring import become_founder, end_offspring
 from ..plugins import PluginState, load_one, load_plugins, transaction_module
 from ..plugins.enabled import enabled
-from ..plugins.isolation import switch_off
+from ..plugins.isolation import limit_seconds, unsurvived
 from ..signals import interrupts_held
-
-LIMIT = "TRANSQUEUE_PROBE_SECONDS"  # how long loading one plugin may take
-LIMIT_SECONDS = 30.0
 
 Found = TypeVar("Found")
 
@@ -41,7 +38,7 @@ class Probe:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self._limit = _limit_seconds()
+        self._limit = limit_seconds()
         self._start()
 
     def __enter__(self) -> Self:
@@ -63,7 +60,7 @@ class Probe:
                 return self._look()
             except _Stuck as stuck:
                 self._end()
-                unusable = {**self.config.unusable, stuck.plugin: stuck.reason}
+                unusable = {**self.config.unusable, stuck.plugin: Unusable("import", stuck.reason)}
                 self.config = replace(self.config, unusable=unusable)
                 self._start()
 
@@ -114,14 +111,6 @@ def _stuck(plugin: str, reason: str) -> Exception:
     return _Stuck(plugin, reason) if plugin else TransQueueError(f"the plugins could not be looked at: {reason}")
 
 
-def _limit_seconds() -> float:
-    given = os.environ.get(LIMIT, "")
-    try:
-        return float(given) if given else LIMIT_SECONDS
-    except ValueError:
-        raise TransQueueError(f"{LIMIT} must be a number of seconds, not {given!r}") from None
-
-
 def _look(config: Config, link: Link, parent: int) -> None:
     die_with_parent(parent)
     become_founder()
@@ -147,12 +136,16 @@ def look_apart(plugin: str, look: Callable[..., Found], *arguments: Any) -> Foun
     with interrupts_held():
         process.start()
     theirs.close()
-    limit = _limit_seconds()
+    limit = limit_seconds()
     try:
-        told = link.recv() if link.poll(limit) else _broken(plugin, f"loading it takes longer than {limit:g} s")
+        told = (
+            link.recv()
+            if link.poll(limit)
+            else unsurvived(plugin, "import", f"loading it takes longer than {limit:g} s")
+        )
     except EOFError:
         process.join(limit)
-        told = _broken(plugin, f"loading it ends the process that does so (exit code {process.exitcode})")
+        told = unsurvived(plugin, "import", f"loading it ends the process that does so (exit code {process.exitcode})")
     finally:
         process.kill()
         process.join()
@@ -171,7 +164,3 @@ def _look_apart(look: Callable[..., Any], arguments: tuple[Any, ...], link: Link
         link.send(look(*arguments))
     except TransQueueError as error:
         link.send(error)
-
-
-def _broken(plugin: str, reason: str) -> PluginBroken:
-    return PluginBroken(plugin, "import", reason, f"Correct it, or switch it off: {switch_off(plugin)}")

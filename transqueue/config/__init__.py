@@ -12,7 +12,7 @@ from .frozen import FrozenDict
 from .nearest import did_you_mean
 from .positions import Positions
 from .reading import find_config, made_config, read_config
-from .values import ApiConfig, Config, LogsConfig, MongodbConfig, PluginConfig, RetentionConfig, WorkersConfig
+from .values import ApiConfig, Config, LogsConfig, MongodbConfig, PluginConfig, RetentionConfig, Unusable, WorkersConfig
 
 DEFAULT_CONFIG: str = resources.files(__name__).joinpath("default.yaml").read_text(encoding="utf-8")
 
@@ -26,6 +26,7 @@ __all__ = [
     "PluginConfig",
     "Positions",
     "RetentionConfig",
+    "Unusable",
     "WorkersConfig",
     "did_you_mean",
     "find_config",

@@ -98,6 +98,14 @@ class PluginConfig:
         object.__setattr__(self, "handlers", freeze(self.handlers))
 
 
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Why a plugin may not be imported: during what a process did not survive it, and how that ended."""
+
+    phase: str
+    reason: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """One checked config.yaml.
@@ -107,7 +115,7 @@ class Config:
         root: the folder of the file, where relative paths and `transaction_module` start from; absolute when read.
         data_dir: absolute when read.
         left_out: plugins that are switched off for this run, whatever the file says; what is routed to them waits.
-        unusable: plugins that may not be imported at all, with why: a look in another process did not survive them.
+        unusable: plugins that may not be imported at all, with why: another process did not survive them.
         secrets: what must not be shown, wherever it may turn up.
         positions: where each key stands in the file; no part of what makes two configurations equal.
     """
@@ -125,7 +133,7 @@ class Config:
     routes: Mapping[str, str] = field(default_factory=FrozenDict)
     transaction_module: str = ""
     left_out: tuple[str, ...] = ()
-    unusable: Mapping[str, str] = field(default_factory=FrozenDict)
+    unusable: Mapping[str, Unusable] = field(default_factory=FrozenDict)
     secrets: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
     positions: Positions = field(default_factory=Positions, repr=False, compare=False)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pluggy
@@ -11,8 +11,14 @@ from ..config import Config
 from ..errors import PluginBroken
 from . import find, hooks, transaction_module
 from .find import Found
-from .isolation import switch_off
+from .isolation import unsurvived
 from .load import Plugin, load_one
+
+Before = Callable[[str, str], None]  # told of each plugin, and the phase, before its code is run
+
+
+def nothing(_plugin: str, _phase: str) -> None:
+    """Nobody wants to know."""
 
 
 def enabled(config: Config) -> Sequence[str]:
@@ -33,11 +39,12 @@ class Loaded:
     hooks: pluggy.PluginManager
 
 
-def load_enabled(config: Config, available: Mapping[str, Found] | None = None) -> Loaded:
+def load_enabled(config: Config, available: Mapping[str, Found] | None = None, before: Before = nothing) -> Loaded:
     """Load every enabled plugin, and `transaction_module`, each by itself. `available`: else those installed."""
     manager, available = hooks.new_hooks(), find.installed() if available is None else available
     plugins, broken = list[Plugin](), dict[str, PluginBroken]()
     for name in enabled(config):
+        before(name, "import")
         try:
             _refuse_unusable(name, config)
             if name == transaction_module.NAME:
@@ -51,6 +58,7 @@ def load_enabled(config: Config, available: Mapping[str, Found] | None = None) -
 
 def _refuse_unusable(name: str, config: Config) -> None:
     if name in config.unusable:
-        is_module = name == transaction_module.NAME
-        cure = transaction_module.CURE if is_module else f"Correct it, or switch it off: {switch_off(name)}"
-        raise PluginBroken(name, "import", config.unusable[name], cure)
+        phase, reason = config.unusable[name].phase, config.unusable[name].reason
+        if name == transaction_module.NAME:
+            raise PluginBroken(name, phase, reason, transaction_module.CURE)
+        raise unsurvived(name, phase, reason)

@@ -6,13 +6,17 @@ It survives every exception, `SystemExit` included. It does not survive a hang, 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from ..errors import PluginBroken
+from ..errors import PluginBroken, TransQueueError
 from .secrets import masked
 
 REASON_LENGTH = 500
+LIMIT = "TRANSQUEUE_PROBE_SECONDS"  # how long each step of loading and starting one plugin may take
+LIMIT_SECONDS = 30.0
+STRICT = "TRANSQUEUE_STRICT"
 
 
 @contextmanager
@@ -41,3 +45,26 @@ def told(error: BaseException) -> str:
 def switch_off(plugin: str) -> str:
     """The line of config.yaml that disables a plugin."""
     return f"plugins: {{{plugin}: {{enabled: false}}}}"
+
+
+def is_strict() -> bool:
+    """Whether a plugin that does not work refuses the start, by TRANSQUEUE_STRICT=1 in the environment."""
+    return os.environ.get(STRICT) == "1"
+
+
+def limit_seconds() -> float:
+    """How long a process that loads or starts a plugin is waited for.
+
+    Raises:
+        TransQueueError: the environment names no number.
+    """
+    given = os.environ.get(LIMIT, "")
+    try:
+        return float(given) if given else LIMIT_SECONDS
+    except ValueError:
+        raise TransQueueError(f"{LIMIT} must be a number of seconds, not {given!r}") from None
+
+
+def unsurvived(plugin: str, phase: str, reason: str) -> PluginBroken:
+    """The plugin did not let the process live that loaded or started it."""
+    return PluginBroken(plugin, phase, reason, f"Correct it, or switch it off: {switch_off(plugin)}")

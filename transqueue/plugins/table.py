@@ -6,7 +6,6 @@ while the process starts leaves the table: its types park, the others go on.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -19,9 +18,9 @@ from ..handlers import Handler
 from ..hookspecs import Role
 from ..submission import Vetter
 from . import routes, transaction_module
-from .enabled import Loaded, enabled, load_enabled
+from .enabled import Before, Loaded, enabled, load_enabled, nothing
 from .find import Found
-from .isolation import isolated, switch_off
+from .isolation import is_strict, isolated, switch_off
 from .load import Plugin
 from .observers import Observer
 from .routes import Claims, Parked
@@ -29,7 +28,6 @@ from .running import Call, Running
 from .vetters import vetters_of
 
 OBSERVER_SECONDS = 2.0  # for a plugin to hear, at the end, of what already happened
-STRICT = "TRANSQUEUE_STRICT"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +59,12 @@ def load_plugins(
     events: Events,
     known_types: Mapping[str, Collection[str]] | None = None,
     available: Mapping[str, Found] | None = None,
+    before: Before = nothing,
 ) -> HandlerTable:
     """Load the enabled plugins into a table. `known_types` is what each plugin claimed when it last worked.
 
-    `available` stands in for the plugins that are installed.
+    `available` stands in for the plugins that are installed. `before` is told of each plugin, and the phase,
+    before its code is run.
 
     With TRANSQUEUE_STRICT=1 in the environment, a plugin that is broken or missing is raised.
 
@@ -73,10 +73,10 @@ def load_plugins(
         ConfigInvalid: a route names a plugin that does not claim its type.
         PluginBroken: only when strict.
     """
-    loaded = load_enabled(config, available)
+    loaded = load_enabled(config, available, before)
     for error in loaded.broken.values():
         _tell(events, error)
-        if os.environ.get(STRICT) == "1":
+        if is_strict():
             raise error
     for plugin in loaded.plugins:
         for warning in plugin.warnings:
@@ -145,13 +145,25 @@ class HandlerTable:
         return [*(self._state(name) for name in names), *(self._disabled(name) for name in others)]
 
     def fail(self, plugin: str, type: str, reason: str) -> None:
-        """The handler of a type cannot be made in this process: its plugin is broken here, and the type parks."""
+        """The handler of a type cannot be made in this process: its plugin is broken here, and the type parks.
+
+        Raises:
+            PluginBroken: only when strict.
+        """
         cure = f"Correct what it needs, or switch it off: {switch_off(plugin)}"
         self._failed[plugin] = PluginBroken(plugin, "handlers", f"{type!r}: {reason}", cure)
+        if is_strict():
+            raise self._failed[plugin]
 
-    def startup(self, role: Role) -> None:
-        """Tell each plugin that this process has started; one that raises is broken here, and its types park."""
+    def startup(self, role: Role, before: Before = nothing) -> None:
+        """Tell each plugin that this process has started; one that raises is broken here, and its types park.
+
+        Raises:
+            PluginBroken: only when strict.
+        """
         for plugin in list(self._plugins.values()):
+            if plugin.implements("transqueue_startup"):
+                before(plugin.name, "startup")
             cure = f"Correct what it needs, or switch it off: {switch_off(plugin.name)}"
             try:
                 with isolated(plugin.name, "startup", cure, plugin.secrets):
@@ -160,6 +172,8 @@ class HandlerTable:
                 self._observe(plugin)
             except PluginBroken as error:
                 self._break(plugin, error.shown(self._config.masked))
+                if is_strict():
+                    raise error.shown(self._config.masked) from None
 
     def shutdown(self, role: Role) -> None:
         """Tell each started plugin, the last one first, that this process ends; one that raises stops no other."""

@@ -13,11 +13,12 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from ..config import Config
+from ..errors import PluginBroken
 from ..marker import Marker
 from ..queue import Casualty
 from ..report import WorkerReport, resident_bytes
 from ..signals import interrupts_held
-from ..worker.process import EXIT_BOOT_FAILED, EXIT_TRACK_LOST, Assignment, alarm_moment, work
+from ..worker.process import EXIT_BOOT_FAILED, EXIT_TRACK_LOST, Assignment, Starting, alarm_moment, work
 
 TERMINATE_GRACE_SECONDS = 2.0
 MIB = 2**20
@@ -49,6 +50,8 @@ class Child:
         self.slot, self.spawned_at = slot, now
         self.is_ready = False
         self.broken: Mapping[str, str] = {}  # why, by the plugins that do not work in it; known once it is ready
+        self.starting = Starting("", "", now)  # what it said last before it was ready
+        self.refused: PluginBroken | None = None  # for which plugin it did not start
         # When the kernel ends it: the last moment that was sent. Its own first one is no earlier than this.
         self.alarm_at = alarm_moment(now, config.workers.lease_seconds)
         self._marker = Marker()
@@ -72,11 +75,20 @@ class Child:
     def listen(self) -> bool:
         """Take in what the child said; whether it became ready by it."""
         with contextlib.suppress(EOFError, OSError):
-            if self._link.poll():
-                said = self._link.recv()
-                self.broken = said if isinstance(said, dict) else {}
-                self.is_ready = True
-                return True
+            while self._link.poll():
+                if self._hears(self._link.recv()):
+                    return True
+        return False
+
+    def _hears(self, said: Any) -> bool:
+        if isinstance(said, Starting):
+            self.starting = said
+        elif isinstance(said, PluginBroken):
+            self.refused = said
+        else:
+            self.broken = said if isinstance(said, dict) else {}
+            self.is_ready = True
+            return True
         return False
 
     def renewed(self, alarm_at: float) -> None:

@@ -18,13 +18,14 @@ from ..config import Config
 from ..events import Events
 from ..lifeline import boot_time
 from ..offspring import end_orphans
+from ..plugins.isolation import limit_seconds
 from ..queue import TransactionQueue
 from ..signals import StopFlag
 from .child import Child
 from .keeper import LeaseKeeper
+from .starts import Starts
 from .succession import Succession
 
-BOOT_SECONDS = 60.0
 HEALTHY_SECONDS = 10.0
 BACKOFF_SECONDS = (0.1, 30.0)
 CRASHED_SECONDS = 2.0  # at most, after a worker that was ready: what it ran has been charged, and waits by itself
@@ -102,6 +103,7 @@ class Supervisor:
         self._spawn_child, self._wait, self._start = spawn or Child, wait, start
         self._log_json, self._on_ready, self._end_orphans = log_json, on_ready, end_orphans
         self._next = config
+        self._starts = Starts(events, limit_seconds())
         self._slots = [Slot(number) for number in range(config.workers.processes)]
         self._leaving: list[Leaver] = []
         self.succession: Succession | None = None
@@ -140,7 +142,7 @@ class Supervisor:
             elif self._now() >= slot.not_before:
                 self._spawn(slot)
         if self.succession:
-            self.succession.turn()
+            self._watch_succession(self.succession)
         self._see_off()
 
     # A change of the whole set
@@ -153,9 +155,21 @@ class Supervisor:
         """
         children = [self._start_child(config, number) for number in range(config.workers.processes)]
         self.succession = Succession(
-            children, keeper=self.keeper, events=self._events, now=self._now, tolerated=tolerated
+            children,
+            keeper=self.keeper,
+            events=self._events,
+            now=self._now,
+            tolerated={*tolerated, *self._starts.left_out},
+            starts=self._starts,
         )
         self._next = config
+
+    def _watch_succession(self, succession: Succession) -> None:
+        """A turn; a plugin that the newcomers do not survive either is no reason to keep the old set."""
+        succession.turn()
+        if succession.stuck and succession.stuck.name in self._starts.left_out:
+            self.dismiss()
+            self.bring_up(self._starts.without(self._next, succession.stuck.name), tolerated=succession.tolerated)
 
     def adopt(self) -> None:
         """The new set takes the place of the old one, which drains."""
@@ -163,6 +177,7 @@ class Supervisor:
             newcomers, self.succession = self.succession.children, None
             self._part([slot.child for slot in self._slots if slot.child])
             self._config = self._next
+            self._starts.renew(self._config)
             self._slots = [Slot(child.slot, child) for child in newcomers]
             self.keeper.lengthen(self._config.workers.lease_seconds)
 
@@ -209,7 +224,7 @@ class Supervisor:
         return [*(child.process.sentinel for child in children), *links]
 
     def _spawn(self, slot: Slot) -> None:
-        slot.child = self._start_child(self._config, slot.number)
+        slot.child = self._start_child(self._starts.usable(self._config), slot.number)
 
     def _start_child(self, config: Config, number: int) -> Child:
         child = self._spawn_child(config, self._uri, number, now=self._now(), log_json=self._log_json)
@@ -222,14 +237,13 @@ class Supervisor:
             self.keeper.keep(child)
             self._tell_ready()
         if child.process.exitcode is not None:
+            if self._starts.judge(child):
+                slot.failures = 0  # another start than the last ones
             self._reap(slot, child)
         elif child.worker in self.keeper.lapsed:
             self._events.emit("worker.lapsed", worker=child.worker[:8])
             child.kill()
-        elif not child.is_ready and self._now() - child.spawned_at > BOOT_SECONDS:
-            self._events.emit(
-                "worker.boot_failed", worker=child.worker[:8], message=f"not ready after {BOOT_SECONDS} s"
-            )
+        elif not child.is_ready and self._starts.is_late(child, self._now()):
             child.kill()
         elif child.check_deadline(self._now()):
             self._events.emit("worker.timed_out", worker=child.worker[:8], transaction=child.running)
@@ -237,6 +251,7 @@ class Supervisor:
             self._events.emit("worker.too_big", worker=child.worker[:8], transaction=child.running)
 
     def _tell_ready(self) -> None:
+        self._starts.ready()
         if self._on_ready and all(slot.child and slot.child.is_ready for slot in self._slots):
             self._on_ready()
             self._on_ready = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import isclass
 from typing import Any
 
 from ..errors import where
@@ -10,19 +11,26 @@ from ..event_loop import EventLoop
 from ..events import Events
 from ..executor import Bound, NewTransaction
 from ..plugins import HandlerTable
+from ..plugins.enabled import Before, nothing
 from ..submission import Admission, read_envelope, read_json, write_json
 from ..transaction import Transaction
 
 
-def bind(table: HandlerTable, events: Events, loop: EventLoop) -> dict[str, Bound]:
+def bind(table: HandlerTable, events: Events, loop: EventLoop, before: Before = nothing) -> dict[str, Bound]:
     """The handlers of the table, ready to be called here. One whose class cannot be made is told, and parks.
 
     Args:
         loop: runs those that are `async def`.
+        before: told of each plugin before a class of it is made.
+
+    Raises:
+        PluginBroken: only when strict.
     """
     bounds: dict[str, Bound] = {}
     for type, handler in table.types().items():
         config = table.config_of(handler.plugin)
+        if isclass(handler.target):
+            before(handler.plugin, "handlers")
         try:
             call = handler.callable(config)
             if handler.is_async:

@@ -20,7 +20,7 @@ from typing import Any
 
 from .. import logs
 from ..config import Config
-from ..errors import TrackLost, TransQueueError
+from ..errors import PluginBroken, TrackLost, TransQueueError
 from ..event_loop import EventLoop
 from ..events import Events
 from ..executor import Bound, Executor
@@ -42,6 +42,19 @@ from .worker import Worker, lanes_of
 
 EXIT_BOOT_FAILED, EXIT_TRACK_LOST = 70, 75
 FIRST_TURNS = 1 << 16  # far more than there are types, so that each is the first one equally often
+
+
+@dataclass(frozen=True, slots=True)
+class Starting:
+    """A worker's word before it runs a plugin's code at its start; without a plugin: that code has come back.
+
+    Attributes:
+        at: the moment, in `boot_time`.
+    """
+
+    plugin: str
+    phase: str
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +88,22 @@ def work(assignment: Assignment) -> None:
 def _live(assignment: Assignment, events: Events) -> None:
     stop = StopFlag(ignore_interrupt=True)
     alarm = LeaseAlarm()
+
+    def before(plugin: str, phase: str) -> None:
+        assignment.link.send(Starting(plugin, phase, boot_time()))
+
     try:
         queue = connect(assignment.uri, assignment.config.mongodb.database)
-        table = load_plugins(assignment.config, events=events, known_types=queue.catalog.known_types())
-        table.startup("worker")
-        bounds = bind(table, events, EventLoop())
+        table = load_plugins(assignment.config, events=events, known_types=queue.catalog.known_types(), before=before)
+        table.startup("worker", before)
+        bounds = bind(table, events, EventLoop(), before)
+        before("", "")
         worker = _assemble(assignment, queue, table, bounds, stop, events)
         _begin(assignment, queue, alarm, table, bounds)
     except TransQueueError as error:
         events.emit("worker.boot_failed", message=str(error))
+        if isinstance(error, PluginBroken):
+            assignment.link.send(error)
         sys.exit(EXIT_BOOT_FAILED)
     queue.measures.keep_days = assignment.config.retention.measures_days
     ticker = Ticker("measures", FLUSH_SECONDS, queue.measures.flush, events=events).start()
