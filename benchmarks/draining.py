@@ -15,7 +15,7 @@ from .stage import Stage
 
 LOOK_SECONDS = 0.25
 LONGEST_SECONDS = 600.0
-PENDING = ["queued", "running"]
+PENDING = {"queued": "due", "running": "held"}
 
 
 def drain(stage: Stage, template: Template, count: int, *, users: int = 1) -> Sample:
@@ -39,8 +39,8 @@ def drain(stage: Stage, template: Template, count: int, *, users: int = 1) -> Sa
 def until_drained(q: Collection[Any], *types: str) -> None:
     """Wait until nothing of these types is left to do; seldom asked, so that asking costs nothing that counts."""
     limit = time.monotonic() + LONGEST_SECONDS
-    query = {"type": {"$in": list(types)}, "state": {"$in": PENDING}}
-    while q.find_one(query, {"_id": 1}, hint="due"):
+    among = {"type": {"$in": list(types)}}
+    while any(q.find_one({"state": state, **among}, {"_id": 1}, hint=index) for state, index in PENDING.items()):
         if time.monotonic() > limit:
             raise RuntimeError(f"not drained after {LONGEST_SECONDS:g} s")
         time.sleep(LOOK_SECONDS)

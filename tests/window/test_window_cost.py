@@ -77,7 +77,7 @@ class Stock:
         self.queue, self._database, self._ids, self.one = queue, database, TransactionIds(), {}
 
     def fill(self):
-        q = self._database["Q"].with_options(write_concern=WriteConcern(1))
+        q = self._database["Q"].with_options(write_concern=WriteConcern("majority"))
         q.insert_many([self._document(number) for number in range(STORED)], ordered=False)
         self.queue.measures.counted()
 

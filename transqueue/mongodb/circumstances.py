@@ -13,6 +13,7 @@ from ..pause import Pausing, pause_of
 from ..transaction import FREE_LANES, VERSION, State, Transaction
 from .connection import Connection, answering
 from .documents import Document, decode
+from .indexes import KEYED
 from .workers import Workers
 
 
@@ -53,10 +54,10 @@ class Gathering:
     def _ahead(self, document: Document, paused: Mapping[str, Any]) -> Ahead | None:
         """What runs of its key, even if it was accepted later; else the first that has not left it."""
         key = {"plugin.name": document["plugin"]["name"], "ordering_key": document["ordering_key"]}
-        running = {**key, "state": str(State.RUNNING), "lane": document["lane"]}
-        before = {**key, "ordered": {"$exists": True}, "accepted": {"$lt": document["accepted"]}}
+        running = {**key, "state": str(State.RUNNING), "lane": document["lane"], **KEYED}
+        before = {**key, **KEYED, "accepted": {"$lt": document["accepted"]}}
         fields = {"type": 1, "state": 1, "due_at": 1}
-        row = self._q.find_one(running, fields, hint="due")
+        row = self._q.find_one(running, fields, hint="busy")
         row = row or self._q.find_one(before, fields, hint="order", sort=[("accepted", ASCENDING)])
         if row is None:
             return None

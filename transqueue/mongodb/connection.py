@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import pymongo
 from bson.codec_options import CodecOptions
-from pymongo import ASCENDING, DESCENDING, IndexModel, MongoClient, ReadPreference
+from pymongo import ASCENDING, IndexModel, MongoClient, ReadPreference
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.database import Database
@@ -35,7 +35,7 @@ from ..clock import ServerClock
 from ..errors import QueueUnavailable, TopologyRefused, TrackLost
 from ..transaction import TransactionIds
 from .documents import Document
-from .indexes import ensure
+from .indexes import Q_INDEXES, ensure
 from .session import SessionWatch
 
 Answer = TypeVar("Answer")
@@ -45,34 +45,6 @@ PATIENCE_SECONDS = 20.0  # how long a worker repeats a settlement whose answer d
 REPEAT_SECONDS = 0.2
 WIRE_VERSION_4_4 = 9
 KEEP_WORKERS_SECONDS = 24 * 3600
-
-# What is due: one short scan, no sort in memory, and covered, so that choosing candidates touches no document.
-DUE_INDEX = [
-    ("state", ASCENDING),
-    ("type", ASCENDING),
-    ("lane", ASCENDING),
-    ("priority", DESCENDING),
-    ("due_at", ASCENDING),
-    ("_id", ASCENDING),
-    ("alone", ASCENDING),
-]
-# The keyed ones that have not left their key: by lane, without those set aside, and by key, with them.
-FRONT_INDEX = [("ordered", ASCENDING), ("plugin.name", ASCENDING), ("lane", ASCENDING), ("accepted", ASCENDING)]
-ORDER_INDEX = [("plugin.name", ASCENDING), ("ordering_key", ASCENDING), ("accepted", ASCENDING)]
-# The dead ones, by what they died of: it costs the living nothing.
-DEAD_INDEX = [("state", ASCENDING), ("cause", ASCENDING), ("finished_at", DESCENDING), ("_id", DESCENDING)]
-# What handlers and ends have enqueued, by the transaction that did; what was submitted has no key in it.
-PARENT_INDEX = [("parent", ASCENDING), ("_id", ASCENDING)]
-KEY_INDEX = [("submitter", ASCENDING), ("idempotency.key", ASCENDING)]
-_HAS_KEY = {"idempotency.key": {"$exists": True}}
-Q_INDEXES = [
-    IndexModel(DUE_INDEX, name="due"),
-    IndexModel(KEY_INDEX, name="idempotency", unique=True, partialFilterExpression=_HAS_KEY),
-    IndexModel(DEAD_INDEX, name="dead", partialFilterExpression={"state": "dead"}),
-    IndexModel(FRONT_INDEX, name="front", partialFilterExpression={"ordered": True}),
-    IndexModel(ORDER_INDEX, name="order", partialFilterExpression={"ordered": {"$exists": True}}),
-    IndexModel(PARENT_INDEX, name="parent", partialFilterExpression={"parent": {"$exists": True}}),
-]
 
 
 class Connection:

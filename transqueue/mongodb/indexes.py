@@ -2,19 +2,71 @@
 
 An index is known by its name. One that is there is left as it is, so a host with the version before or after this one
 never argues about its keys. What nobody may do without (the one that makes keys unique) is waited for.
+
+Each index of Q has only what is in some state, for two reasons: a transaction that moves on is written into few, and
+the keys that it leaves behind stand in nobody's way. Removed keys stay for minutes, and mongod steps over every one
+that follows what was asked for: with `running` behind `queued` in one index, looking for a type that has nothing due
+led through everything leased lately.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import pymongo
-from pymongo import IndexModel
+from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.collection import Collection as Documents
 from pymongo.errors import PyMongoError
+
+from ..transaction import State
+
+# What is due: one short scan, no sort in memory, and covered, so that choosing candidates touches no document.
+_DUE = [
+    ("state", ASCENDING),
+    ("type", ASCENDING),
+    ("lane", ASCENDING),
+    ("priority", DESCENDING),
+    ("due_at", ASCENDING),
+    ("_id", ASCENDING),
+    ("alone", ASCENDING),
+]
+# What is leased: by who holds it, and the keyed ones by lane.
+_HELD = [("state", ASCENDING), ("lease.worker", ASCENDING), ("type", ASCENDING)]
+_BUSY = [("state", ASCENDING), ("plugin.name", ASCENDING), ("lane", ASCENDING), ("ordering_key", ASCENDING)]
+# The keyed ones that have not left their key: by lane, without those set aside, and by key, with them.
+_FRONT = [("ordered", ASCENDING), ("plugin.name", ASCENDING), ("lane", ASCENDING), ("accepted", ASCENDING)]
+_ORDER = [("plugin.name", ASCENDING), ("ordering_key", ASCENDING), ("accepted", ASCENDING)]
+# What has ended: newest first for a state and a type; the dead also by what they died of.
+_ENDED = [("state", ASCENDING), ("type", ASCENDING), ("_id", DESCENDING)]
+_DEAD = [("state", ASCENDING), ("cause", ASCENDING), ("finished_at", DESCENDING), ("_id", DESCENDING)]
+# What handlers and ends have enqueued, by the transaction that did; what was submitted has no key in it.
+_PARENT = [("parent", ASCENDING), ("_id", ASCENDING)]
+_KEY = [("submitter", ASCENDING), ("idempotency.key", ASCENDING)]
+KEYED: Mapping[str, Any] = {"ordered": {"$exists": True}}
+Q_INDEXES = [
+    IndexModel(_DUE, name="due", partialFilterExpression={"state": "queued"}),
+    IndexModel(_HELD, name="held", partialFilterExpression={"state": "running"}),
+    IndexModel(_BUSY, name="busy", partialFilterExpression={"state": "running", **KEYED}),
+    IndexModel(_FRONT, name="front", partialFilterExpression={"ordered": True}),
+    IndexModel(_ORDER, name="order", partialFilterExpression=KEYED),
+    # By the alphabet: `cancelled`, `dead` and `done` come before `queued`. MongoDB before 6 has no `$in` here.
+    IndexModel(_ENDED, name="ended", partialFilterExpression={"state": {"$lt": "queued"}}),
+    IndexModel(_ENDED, name="rejected", partialFilterExpression={"state": "rejected"}),
+    IndexModel(_DEAD, name="dead", partialFilterExpression={"state": "dead"}),
+    IndexModel(_PARENT, name="parent", partialFilterExpression={"parent": {"$exists": True}}),
+    IndexModel(_KEY, name="idempotency", unique=True, partialFilterExpression={"idempotency.key": {"$exists": True}}),
+]
+INDEX_OF = {
+    State.QUEUED: "due",
+    State.RUNNING: "held",
+    State.DONE: "ended",
+    State.CANCELLED: "ended",
+    State.DEAD: "ended",
+    State.REJECTED: "rejected",
+}
 
 SMALL = 10_000  # documents; with fewer an index is there in a moment
 

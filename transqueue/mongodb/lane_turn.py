@@ -21,6 +21,7 @@ from ..order import Row, choose
 from ..transaction import State
 from .connection import Connection
 from .documents import Document, is_newer
+from .indexes import KEYED
 
 FRONT = 500  # rows of a lane that one lease looks at
 COME_BACK = 200  # rows of one key that come back at a time
@@ -97,8 +98,8 @@ class LaneTurn:
 
     def _running(self, session: ClientSession) -> frozenset[str]:
         """The keys of the lane of which something runs, wherever it stands: they are as few as workers can hold."""
-        query = {"state": str(State.RUNNING), "lane": self.lane, "plugin.name": self.plugin}
-        rows = self._q.find(query, {"ordering_key": 1}, session=session, hint="due")
+        query = {"state": str(State.RUNNING), "lane": self.lane, "plugin.name": self.plugin, **KEYED}
+        rows = self._q.find(query, {"ordering_key": 1}, session=session, hint="busy")
         return frozenset(row["ordering_key"] for row in rows)
 
     def _lease(self, session: ClientSession) -> None:

@@ -19,6 +19,7 @@ from ..transaction import State, Transaction
 from .connection import Connection, answering
 from .counting import counted
 from .documents import Document, decode
+from .indexes import INDEX_OF
 
 NO_SUCH_INDEX = 2  # BadValue: of a hint
 LOOKED_THROUGH = 10_000  # documents that one page may look through, so that a rare filter never scans Q
@@ -81,7 +82,8 @@ class Listing:
         if filter.cause is not None:
             index, among = "dead", {"state": str(State.DEAD), "cause": filter.cause}
         elif filter.state is not None:
-            index, among = "due", {"state": str(filter.state)} | ({"type": filter.type} if filter.type else {})
+            index, among = INDEX_OF[filter.state], {"state": str(filter.state)}
+            among |= {"type": filter.type} if filter.type else {}
         else:
             return None
         count = counted(self._q, among, hint=index, limit=LOOKED_THROUGH + 1)

@@ -22,6 +22,7 @@ from ..measures import ALL, Depth, Depths, Figures, Measures, Point, Tally, adde
 from ..transaction import State
 from .connection import Connection, answering
 from .documents import Document
+from .indexes import INDEX_OF
 
 MINUTE, HOUR = 60, 3600
 KEEP_DAYS = 14.0
@@ -169,20 +170,25 @@ class MongoMeasures(Measures):
 
     def _count(self) -> Depths:
         now, began = self._clock.now(), time.monotonic()
-        rows = list(self._q.aggregate(_counting(now), hint="due"))
+        rows = [
+            row
+            for state in (State.QUEUED, State.RUNNING, State.DEAD)
+            for row in self._q.aggregate(_counting(state, now), hint=INDEX_OF[state])
+        ]
         pause = max(FRESH_SECONDS, COSTS * (time.monotonic() - began))
         counted = {"at": now, "rows": rows, "pause": pause, "next_at": now + timedelta(seconds=pause)}
         self._depths.update_one({"_id": "depths"}, {"$set": counted}, upsert=True)
         return _depths(counted)
 
 
-def _counting(now: datetime) -> list[Document]:
-    """Reads the index of what is due, and no document."""
-    states = [str(state) for state in (State.QUEUED, State.RUNNING, State.DEAD)]
-    due = {"$cond": [{"$lte": ["$due_at", now]}, 1, 0]}
-    grouped = {"count": {"$sum": 1}, "due": {"$sum": due}, "oldest": {"$min": "$due_at"}}
+def _counting(state: State, now: datetime) -> list[Document]:
+    """Reads the index of this state, and no document."""
+    grouped: Document = {"count": {"$sum": 1}}
+    if state is State.QUEUED:
+        due = {"$cond": [{"$lte": ["$due_at", now]}, 1, 0]}
+        grouped |= {"due": {"$sum": due}, "oldest": {"$min": "$due_at"}}
     return [
-        {"$match": {"state": {"$in": states}}},
+        {"$match": {"state": str(state)}},
         {"$group": {"_id": {"type": "$type", "state": "$state"}, **grouped}},
     ]
 

@@ -10,6 +10,7 @@ from .connection import Connection, answering
 from .counting import counted
 from .documents import READABLE, decode
 from .endings import end_with_more
+from .indexes import INDEX_OF
 from .ordered import Ordered
 
 
@@ -39,7 +40,9 @@ class Records:
         with answering("count transactions"):
             for state in State:
                 for type in self._q.distinct("type", {"state": str(state)}):  # leaps from type to type
-                    count = counted(self._q, {"state": str(state), "type": type}, hint="due", limit=at_most or 0)
+                    count = counted(
+                        self._q, {"state": str(state), "type": type}, hint=INDEX_OF[state], limit=at_most or 0
+                    )
                     if count:
                         found.setdefault(type, {})[state] = count
         return found

@@ -119,7 +119,7 @@ class Workers:
 
     def _holders(self) -> set[str]:
         running: list[Document] = [{"$match": {"state": State.RUNNING}}, {"$group": {"_id": "$lease.worker"}}]
-        return {row["_id"] for row in self._q.aggregate(running)}
+        return {row["_id"] for row in self._q.aggregate(running, hint="held")}
 
     def _excused(self) -> set[str]:
         """Workers whose transactions are not ours to touch: alive, or ended a moment ago by their own supervisor."""
