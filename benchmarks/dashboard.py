@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,13 +89,15 @@ PAGES = (
     "/api/data/{queued}/explain",
 )
 BATCH = 10_000
+REFRESH_SECONDS = 5.0  # of an open page
+LOOKED_AT = ("/ui/", "/ui/transactions", "/ui/failures", "/metrics")
 
 
 @click.command()
 @click.option("--stored", default=1_000_000, help="How many transactions are stored.")
 @click.option("--times", default=20, help="How often each page is asked for.")
 @click.option("--pairs", default=0, help="How many pairs of rounds at the door, of either kind; 0: pages only.")
-@click.option("--seconds", default=6.0, help="How long a round at the door takes.")
+@click.option("--seconds", default=10.0, help="How long a round at the door takes.")
 def main(stored: int, times: int, pairs: int, seconds: float) -> None:
     """Measure pages, and the door with and without those who look on, and with and without a sweep."""
     with tempfile.TemporaryDirectory() as folder:
@@ -262,8 +265,7 @@ def at_the_door(uri: str, queue: MongoQueue, folder: Path, pairs: int, seconds: 
     try:
         _until_open(port)
         accepted(port, 2.0)
-        targets = ("/ui/", "/ui/transactions", "/ui/failures", "/metrics")
-        lookers = [lambda over, path=path: _look(port, over, path) for path in targets]
+        lookers = [partial(_look, port, path, number * REFRESH_SECONDS / 4) for number, path in enumerate(LOOKED_AT)]
         _compare("those who look on", port, pairs, seconds, *lookers)
         removed: list[tuple[int, int]] = []
         _compare("a sweep", port, pairs, seconds, lambda over: _sweep(queue, over, removed))
@@ -295,7 +297,7 @@ def _retention() -> Retention:
 
 
 def _sweep(queue: MongoQueue, over: threading.Event, removed: list[tuple[int, int]]) -> None:
-    """As a supervisor does: a step, and a rest of three times as long."""
+    """As a supervisor does: a step, and a rest several times as long."""
     while not over.is_set():
         began = time.monotonic()
         swept = queue.sweep.step(_retention(), "bench")
@@ -353,13 +355,15 @@ def _submit(port: int, over: threading.Event, counts: list[int], place: int) -> 
         counts[place] += answer.status == 200
 
 
-def _look(port: int, over: threading.Event, path: str) -> None:
-    while not over.is_set():
+def _look(port: int, path: str, first: float, over: threading.Event) -> None:
+    """As an open page does: again and again, the first time after some seconds."""
+    wait = first
+    while not over.wait(wait):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         connection.request("GET", path)
         connection.getresponse().read()
         connection.close()
-        over.wait(5)
+        wait = REFRESH_SECONDS
 
 
 if __name__ == "__main__":

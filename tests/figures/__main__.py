@@ -39,6 +39,7 @@ FIGURES = {
     "host": Figure("a lost host's transaction is back in the queue (lease 5 s)", 15.0, Bench.lost_host),
     "failover": Figure("the door accepts again, primary of three killed (1000/200 ms)", 3.0, Bench.failover),
     "slow": Figure("health, while 40 send no headers and 40 no bodies (p99)", 0.1, Bench.slow_clients),
+    "pause": Figure("the last start of a type that was paused, on two hosts", 1.0, Bench.paused_type),
     "key": Figure("a revoked key is refused", 5.0, Bench.revoked_key),
 }
 

@@ -21,7 +21,7 @@ from pymongo import MongoClient
 from transqueue.mongodb.embedded import PrivateMongod
 
 HOLDING = """
-    import pathlib, time
+    import os, pathlib, time
     from transqueue import handler
 
     def hold(transaction):
@@ -39,10 +39,18 @@ HOLDING = """
 
     @handler("note")
     def note(transaction, context): ...
+
+    @handler("swift")
+    def swift(transaction, context):
+        with open(f"{transaction.data['started']}.{os.getppid()}", "a") as file:
+            file.write(f"{time.monotonic()}\\n")
+        time.sleep(0.005)
 """
 LOOK_SECONDS = 0.001
 LONGEST_SECONDS = 60.0
 HEALTH_REQUESTS = 300
+QUIET_SECONDS = 2.0
+PAUSED = 5000  # more than four workers do until they hear of a pause
 POST = b"POST /api/data/ HTTP/1.1\r\nHost: door\r\nContent-Type: application/json\r\n"
 
 
@@ -135,6 +143,23 @@ class Bench:
                 found.append(until(lambda key=key: asked(site.port, "GET", "/api/data/", key=key["key"]) == 401))
         return found
 
+    def paused_type(self, times: int) -> list[float]:
+        """A type that four workers of two hosts are busy with is paused: until the last start of its handler."""
+        found = []
+        for _ in range(times):
+            with self._site() as site:
+                site.configure(workers={"processes": 2, "lease_seconds": 30})
+                hosts = [site.start("work"), site.start("work")]
+                until(lambda hosts=hosts: all(len(host.events("worker.ready")) == 2 for host in hosts))
+                ids = site.enqueue("swift", *[{"started": site.path("started")}] * PAUSED)
+                until(lambda site=site: len(starts(site)) == 2 and min(map(len, starts(site))) > 100)
+                assert site._queue.pause("swift", by="figures")
+                answered = time.monotonic()
+                until(lambda site=site: max(map(max, starts(site))) < time.monotonic() - QUIET_SECONDS)
+                assert site.count(ids, "queued")
+                found.append(max(0.0, max(map(max, starts(site))) - answered))
+        return found
+
     def _killed(self, type: str) -> float:
         with self._site() as site:
             site.configure(workers={"processes": 1, "lease_seconds": 30})
@@ -182,6 +207,11 @@ def until(condition: Callable[[], Any], timeout: float = LONGEST_SECONDS, messag
             raise TimeoutError(message or "it did not become so")
         time.sleep(LOOK_SECONDS)
     return time.monotonic() - began
+
+
+def starts(site: Site) -> list[list[float]]:
+    """When each handler started, by the supervisor whose worker it ran in."""
+    return [[float(line) for line in file.read_text().split()] for file in site.folder.glob("started.*")]
 
 
 def is_back(site: Site, id: str, token: str) -> bool:

@@ -12,6 +12,7 @@ from pymongo import WriteConcern
 from transqueue.cause import cause_of
 from transqueue.filter import Filter
 from transqueue.mongodb.documents import encode
+from transqueue.mongodb.listing import LOOKED_THROUGH
 from transqueue.queue import Casualty
 from transqueue.report import WorkerReport
 from transqueue.transaction import LANES, State, Transaction, TransactionIds
@@ -102,9 +103,9 @@ def test_causes_are_told_from_the_keys_of_the_dead_alone(stock):
         (Filter(state=State.DEAD), 2 * 600),
         (Filter(state=State.QUEUED, type="mail"), 2 * 200),
         (Filter(cause="mail KeyError: no account …"), 2 * 200),
-        (Filter(state=State.DONE), 10_001 + 10_001 + 60),
-        (Filter(plugin="none"), 2 * 10_001),
-        (Filter(state=State.DONE, submitter="nobody"), 3 * 10_001),
+        (Filter(state=State.DONE), 2 * LOOKED_THROUGH + 60),
+        (Filter(plugin="none"), 2 * LOOKED_THROUGH),
+        (Filter(state=State.DONE, submitter="nobody"), 3 * LOOKED_THROUGH),
     ],
     ids=str,
 )

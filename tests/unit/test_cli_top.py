@@ -9,6 +9,7 @@ import click
 import pytest
 from rich.console import Console
 
+from transqueue.cli import change
 from transqueue.cli.chosen import Moment, filter_of
 from transqueue.cli.top import MINUTES, View, shown
 from transqueue.crew import LiveWorker
@@ -73,3 +74,11 @@ def test_options_become_a_filter():
     given = dict.fromkeys(("type", "plugin", "submitter", "cause", "since", "until"))
     found = filter_of({**given, "state": "dead", "key": "ann"})
     assert found == Filter(state=State.DEAD, ordering_key="ann")
+
+
+def test_many_at_once_are_shown_as_a_bar_that_fills(monkeypatch):
+    out = io.StringIO()
+    monkeypatch.setattr(change, "Console", lambda stderr: Console(file=out, force_terminal=True, width=100))
+    assert list(change._progress(["a", "b", "c"], "retried", shown=True)) == ["a", "b", "c"]
+    assert "retried" in out.getvalue()
+    assert "3/3" in out.getvalue()

@@ -83,16 +83,21 @@ class Stock:
 
     def read_by(self, look):
         """How many keys and documents of Q the server read for all commands of a look; none of them was a scan."""
+        rows = [row for row in self.asked_by(look) if row["ns"] == f"{self._database.name}.Q"]
+        assert not any("COLLSCAN" in row.get("planSummary", "") for row in rows)
+        return sum(row.get("keysExamined", 0) for row in rows), sum(row.get("docsExamined", 0) for row in rows)
+
+    def asked_by(self, look):
+        """What the server did for each command of a look."""
         self._database.command("profile", 2)
         try:
             look()
         finally:
             self._database.command("profile", 0)
-        told = {"keysExamined": 1, "docsExamined": 1, "planSummary": 1}
-        rows = list(self._database["system.profile"].find({"ns": f"{self._database.name}.Q"}, told))
+        told = {"ns": 1, "op": 1, "keysExamined": 1, "docsExamined": 1, "planSummary": 1}
+        rows = list(self._database["system.profile"].find({}, told))
         self._database["system.profile"].drop()
-        assert not any("COLLSCAN" in row.get("planSummary", "") for row in rows)
-        return sum(row.get("keysExamined", 0) for row in rows), sum(row.get("docsExamined", 0) for row in rows)
+        return rows
 
     def _document(self, number):
         now = self.queue.clock.now()
@@ -192,3 +197,37 @@ def test_what_waits_is_counted_from_keys_alone_and_not_for_each_who_asks(stock, 
     assert stock.read_by(stock.queue.measures.counted)[1] == 0
     for page in ("/ui/", "/ui/types", "/metrics", "/api/stats"):
         assert stock.read_by(lambda page=page: looked.client.get(page))[0] < left
+
+
+def test_plots_read_the_figures_of_their_minutes_from_one_index_and_nothing_else(stock, looked):
+    stock.queue.measures.tally.add("pay", "accepted")
+    stock.queue.measures.flush()
+    rows = stock.asked_by(lambda: looked.client.get("/ui/plots.json?span=24h&type=pay"))
+    (read,) = [row for row in rows if row["ns"].endswith(".Minutes")]
+    assert (read["planSummary"], read["keysExamined"], read["docsExamined"]) == (
+        "IXSCAN { span: 1, type: 1, at: 1 }",
+        1,
+        1,
+    )
+    assert [row["ns"] for row in rows if row["ns"].endswith(".Q")] == []
+
+
+def test_metrics_are_of_all_processes_whichever_of_them_is_asked(stock, house_on, mongo_uri):
+    other = connect(mongo_uri, stock.queue.database.name)
+    before = accepted(house_on(other).visitor())
+    for queue, count in ((stock.queue, 3), (other, 4)):
+        queue.measures.tally.add("pay", "accepted", count)
+        queue.measures.tally.observe("pay", *[0.02] * count, histogram="run")
+        queue.measures.flush()
+    assert accepted(house_on(stock.queue).visitor()) == accepted(house_on(other).visitor()) == before + 7
+    other.close()
+
+
+def accepted(visitor):
+    text = visitor.client.get("/metrics").get_data(as_text=True)
+    found = [
+        line.rpartition(" ")[2]
+        for line in text.splitlines()
+        if line.startswith('transqueue_accepted_total{type="pay"}')
+    ]
+    return float(found[0]) if found else 0

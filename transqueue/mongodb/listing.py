@@ -22,7 +22,7 @@ from .documents import Document, decode
 from .indexes import INDEX_OF
 
 NO_SUCH_INDEX = 2  # BadValue: of a hint
-LOOKED_THROUGH = 10_000  # documents that one page may look through, so that a rare filter never scans Q
+LOOKED_THROUGH = 5_000  # documents that one page may look through, so that a rare filter never scans Q
 
 _STORED = {
     "state": "state",
