@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from transqueue.queue import Casualty
-from transqueue.transaction import State
+from transqueue.transaction import KEYED_LANES, State
 
 
 def make_alone(queue, bench, count=1, **fields):
@@ -140,6 +140,14 @@ def test_due_tells_of_the_types_asked_for_only(queue, bench):
     assert queue.due(["deposit", "pay"])
     assert not queue.due(["deposit"])
     assert not queue.due([])
+
+
+def test_due_tells_of_those_without_a_key_when_asked_for_them_only(queue, bench):
+    bench.enqueue(ordering_key="ann", lane=KEYED_LANES[0])
+    assert queue.due(["deposit"])
+    assert not queue.due(["deposit"], without_key=True)
+    bench.enqueue()
+    assert queue.due(["deposit"], without_key=True)
 
 
 def test_queued_types_are_those_that_begin_with_the_prefix(queue, bench):

@@ -58,11 +58,11 @@ class SpyQueue(MemoryQueue):
         super().__init__(SettableClock(NOW))
         self.asked, self.error = [], None
 
-    def due(self, types):
+    def due(self, types, *, without_key=False):
         self.asked.append(("due", sorted(types)))
         if self.error:
             raise self.error
-        return super().due(types)
+        return super().due(types, without_key=without_key)
 
     def lease(self, worker, type, *, limit, lanes=None, by_age=False):
         self.asked.append(("lease", type, limit, lanes))
@@ -160,6 +160,31 @@ def test_when_nothing_is_due_one_question_is_enough():
     house = House("a", "b", "c")
     house.turns(1)
     assert house.queue.asked == [("due", ["a", "b", "c"])]
+
+
+def test_types_that_had_nothing_are_asked_for_together_while_another_has_a_backlog():
+    house = House("a", "b", "c", "d")
+    for _ in range(3):
+        house.enqueue("a")
+    house.pace.learn("a", 1, 9.0)  # slow ones, so one at a time
+    house.turns(2)
+    house.ticks.seconds += 1
+    del house.queue.asked[:]
+    house.turns(1)
+    assert house.queue.of("due") == [[["b", "c", "d"]]]
+    assert {type for type, *_ in house.queue.of("lease")} == {"a"}
+
+
+def test_what_came_for_a_type_that_had_nothing_is_found_beside_a_backlog():
+    house = House("a", "b", "c", "d")
+    for _ in range(9):
+        house.enqueue("a")
+    house.pace.learn("a", 1, 9.0)
+    house.turns(2)
+    late = house.enqueue("c")
+    house.ticks.seconds += 1
+    house.turns(2)
+    assert house.queue.get(late).state is State.DONE
 
 
 def test_its_own_lanes_come_first():

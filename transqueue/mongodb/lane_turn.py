@@ -24,6 +24,7 @@ from .documents import Document, is_newer
 from .indexes import KEYED
 
 FRONT = 500  # rows of a lane that one lease looks at
+SHORT = 20  # rows that are read first, and two for each wanted: more are needed only where some may not go
 COME_BACK = 200  # rows of one key that come back at a time
 KEYS_LOOKED_AT = 50
 LOOK_AGAIN = timedelta(seconds=0.25)
@@ -64,10 +65,14 @@ class LaneTurn:
         has_aside = self._write_lane(session)
         if has_aside:
             self._bring_back(now, session)
-        rows = self.front(session)
-        firsts = self._firsts_aside(rows, session) if has_aside else {}
-        ahead = [row_of(row) for row in rows if _is_ahead(row, firsts)]
-        choice = choose(ahead, now=now, types=self.types, limit=self._limit, running=self._running(session))
+        running = self._running(session)
+        for size in (min(SHORT + 2 * self._limit, self._front), self._front):
+            rows = self.front(session, size)
+            firsts = self._firsts_aside(rows, session) if has_aside else {}
+            ahead = [row_of(row) for row in rows if _is_ahead(row, firsts)]
+            choice = choose(ahead, now=now, types=self.types, limit=self._limit, running=running)
+            if len(rows) < size or len(choice.taken) == self._limit:
+                break
         self.taken, self.set_aside = [row.id for row in choice.taken], 0
         if self.taken:
             self._lease(session)
@@ -75,11 +80,11 @@ class LaneTurn:
             still = {row.id for row in choice.still}
             self._put_aside([row for row in rows if row["_id"] in still or not _is_ahead(row, firsts)], now, session)
 
-    def front(self, session: ClientSession | None) -> list[Document]:
+    def front(self, session: ClientSession | None, size: int) -> list[Document]:
         """The first rows of the lane that are not aside, in the order accepted."""
         query = {"ordered": True, "plugin.name": self.plugin, "lane": self.lane}
         rows = self._q.find(query, _ROW, session=session, hint="front")
-        return list(rows.sort("accepted", ASCENDING).limit(self._front))
+        return list(rows.sort("accepted", ASCENDING).limit(size))
 
     def _write_lane(self, session: ClientSession) -> bool:
         """Make this lease the only one on the lane; whether the lane has rows aside."""

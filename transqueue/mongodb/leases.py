@@ -29,10 +29,10 @@ class Leases:
         self._q, self._clock = connection.q, connection.clock
         self._candidates = Candidates(connection)
 
-    def due(self, types: Collection[str]) -> bool:
+    def due(self, types: Collection[str], *, without_key: bool) -> bool:
         """As `TransactionQueue.due` promises."""
         with answering("look for due transactions"):
-            return self._candidates.are_there(types, ALL_LANES)
+            return self._candidates.are_there(types, FREE_LANES if without_key else ALL_LANES)
 
     def seconds_to_next(self, types: Collection[str]) -> float | None:
         """As `TransactionQueue.seconds_to_next` promises."""

@@ -26,6 +26,7 @@ class Ordered:
 
     def __init__(self, connection: Connection, *, front: int = FRONT) -> None:
         self._connection, self._front = connection, front
+        self._yielding: set[tuple[str, int]] = set()  # what the last lease found: there the next need not look first
         self._q, self._keys, self._clock = connection.q, connection.keys, connection.clock
 
     def lease(
@@ -35,8 +36,10 @@ class Ordered:
         for lane in self._busy(plugin, lanes) if limit > 0 else ():
             for _ in range(LEASES_IN_A_ROW):
                 turn = LaneTurn(self._connection, worker, plugin, types, limit, lane, front=self._front)
-                taken = self._take(turn) if self._is_promising(turn) else []
-                if taken:
+                promising = (plugin, lane) in self._yielding or self._is_promising(turn)
+                self._yielding.discard((plugin, lane))
+                if taken := self._take(turn) if promising else []:
+                    self._yielding.add((plugin, lane))
                     return taken
                 if not turn.set_aside:
                     break
@@ -58,7 +61,7 @@ class Ordered:
     def _is_promising(self, turn: LaneTurn) -> bool:
         """Whether a lease could do anything; asked without a session, so that lanes which wait stay cheap."""
         with answering("look at a lane"):
-            rows = turn.front(None)
+            rows = turn.front(None, self._front)
             now = self._clock.now()
             if (
                 len(rows) == self._front

@@ -195,9 +195,9 @@ class MemoryQueue(MemoryPauses, TransactionQueue):
             lease = Lease(self._new_token(), worker, self.clock.now())
             return copy.deepcopy([self._transactions.put(leased(one, lease)) for one in chosen])
 
-    def due(self, types: Collection[str]) -> bool:
+    def due(self, types: Collection[str], *, without_key: bool = False) -> bool:
         with self._lock:
-            return any(True for _ in self._transactions.due(types, self.clock.now()))
+            return any(self._transactions.due(types, self.clock.now(), without_key=without_key))
 
     def seconds_to_next(self, types: Collection[str]) -> float | None:
         with self._lock:

@@ -52,10 +52,11 @@ class MemoryTransactions:
         found = [one for one in newest_first if _matches(one, wanted)]
         return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
 
-    def due(self, types: Collection[str], now: datetime) -> Iterator[Transaction]:
+    def due(self, types: Collection[str], now: datetime, *, without_key: bool = False) -> Iterator[Transaction]:
         """Those of these types that may run now, in no order."""
         for one in self:
-            if one.state is State.QUEUED and one.type in types and one.due_at <= now:
+            is_due = one.state is State.QUEUED and one.type in types and one.due_at <= now
+            if is_due and not (without_key and one.ordering_key):
                 yield one
 
     def next_group(

@@ -171,6 +171,7 @@ class Worker:
 
     def _take_turn(self, types: Sequence[str]) -> bool:
         sources = self._sources(types)
+        self._ask_again(sources)
         for step in range(len(sources)):
             at = (self._next + step) % len(sources)
             source = sources[at]
@@ -183,6 +184,13 @@ class Worker:
                 return True
             self._in_vain[source.name] = self._monotonic() + IN_VAIN_SECONDS
         return False
+
+    def _ask_again(self, sources: Sequence[Source]) -> None:
+        """One question for all that had nothing and are to be looked at again: in a long drain that is most of them."""
+        now = self._monotonic()
+        again = [one.name for one in sources if not one.in_order and self._in_vain.get(one.name, now) < now]
+        if len(again) > 1 and not self._queue.due(again, without_key=True):
+            self._in_vain |= dict.fromkeys(again, now + IN_VAIN_SECONDS)
 
     def _work_off(self, source: Source, leased: Sequence[Transaction]) -> None:
         types = {transaction.type for transaction in leased}
