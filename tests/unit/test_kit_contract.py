@@ -8,8 +8,10 @@ import textwrap
 
 import pytest
 
+from transqueue.config import Config
+from transqueue.plugins import Found
 from transqueue.testing import PluginContract
-from transqueue.testing.import_watch import watch_import
+from transqueue.testing.import_watch import watch_import, watch_loading
 
 GOOD = '''
 """Say hello."""
@@ -119,6 +121,17 @@ def test_input_and_output_while_it_is_imported_is_seen(tmp_path, monkeypatch, do
     monkeypatch.chdir(tmp_path)
     (tmp_path / "acme_busy.py").write_text(doing + "\n")
     assert watch_import("acme_busy").doings
+
+
+def test_input_and_output_while_it_is_asked_for_its_handlers_is_seen(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    asked = "    open('left_behind', 'w').close()\n    return [hello]\n"
+    hook = f"@hookimpl\ndef transqueue_handlers(config):\n    assert config['greeting'] == 'Hi'\n{asked}"
+    (tmp_path / "acme_asked.py").write_text(textwrap.dedent(GOOD) + hook)
+    found = Found("acme", "acme_asked", "acme", "1")
+    seen = watch_loading(found, Config(root=tmp_path), {"greeting": "Hi"})
+    assert (seen.doings, seen.declaring) == ((), ("open 'left_behind' for writing",))
 
 
 def test_an_import_that_takes_long_is_seen(tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ from ..errors import SubmissionRefused
 from ..handlers import Handler
 from ..plugins import Found, load_one
 from ..transaction import State
-from .import_watch import watch_import
+from .import_watch import watch_loading
 from .kit import Kit
 
 IMPORT_SECONDS = 2.0  # of the processor's time: every worker pays it at each start
@@ -49,10 +49,15 @@ class PluginContract:
         claim(bool(self._handlers(kit)), f"plugin {self.plugin!r} claims no transaction type")
 
     def test_its_import_is_quick_and_does_nothing_else(self, make_tq: Callable[..., Kit]) -> None:
-        """Importing costs little and makes no input or output: that belongs into `transqueue_startup`."""
-        module = self._found(make_tq).value.partition(":")[0]
-        seen = watch_import(module)
+        """Importing costs little and makes no input or output, nor do the hooks that declare what there is.
+
+        That belongs into `transqueue_startup`.
+        """
+        kit = self._kit(make_tq)
+        found = kit.available[self.plugin]
+        module, seen = found.module, watch_loading(found, kit.config, self.config)
         claim(not seen.doings, f"importing {module} does more than define things: {'; '.join(seen.doings)}")
+        claim(not seen.declaring, f"asking {self.plugin!r} for what it declares does more: {'; '.join(seen.declaring)}")
         claim(
             seen.seconds <= IMPORT_SECONDS,
             f"importing {module} takes {seen.seconds:.1f} s of the processor, at most {IMPORT_SECONDS:g} are fine",

@@ -1,7 +1,8 @@
-"""What importing a plugin costs and does, seen in a process of its own: processor time, and input or output.
+"""What importing a plugin costs and does, and what its declarations do, seen in a process of its own.
 
-Run as a script, with the plugin's module as its argument: it must import nothing of TransQueue before the measurement
-but what plugins import too.
+Watched are the processor's time, and input and output.
+
+That process imports nothing of TransQueue before the measurement but what plugins import too.
 """
 
 from __future__ import annotations
@@ -10,8 +11,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from ..config import Config
+from ..plugins import Found
 
 LIMIT_SECONDS = 120.0
 
@@ -39,7 +45,8 @@ _SCRIPT = """
 import json, sys, time
 sys.dont_write_bytecode = True
 import transqueue
-doings, seen = set(json.loads(sys.argv[2])), []
+module, doings, declared = sys.argv[1], set(json.loads(sys.argv[2])), json.loads(sys.argv[3])
+seen = ignored = []
 
 def hear(event, arguments):
     if event in doings:
@@ -48,18 +55,29 @@ def hear(event, arguments):
         seen.append(f"open {arguments[0]!r} for writing"[:200])
 
 sys.addaudithook(hear)
-began = time.process_time()
-__import__(sys.argv[1])
-print("\\n" + json.dumps({"seconds": time.process_time() - began, "doings": seen[:10]}))
+began, seen = time.process_time(), []
+__import__(module)
+told = {"seconds": time.process_time() - began, "doings": seen[:10], "declaring": []}
+if declared:
+    seen = ignored
+    from pathlib import Path
+    from transqueue.config import made_config
+    from transqueue.plugins import Found, load_one
+    name, config = declared["found"]["name"], made_config(declared["config"], Path(declared["root"]))
+    seen = []
+    load_one(name, config, available={name: Found(**declared["found"])})
+    told["declaring"] = seen[:10]
+print("\\n" + json.dumps(told))
 """
 
 
 @dataclass(frozen=True, slots=True)
 class ImportSeen:
-    """One import: the processor's seconds, and each input or output that it made."""
+    """One import: the processor's seconds, each input or output that it made, and those of what it declares."""
 
     seconds: float
     doings: tuple[str, ...]
+    declaring: tuple[str, ...] = ()
 
 
 def watch_import(module: str) -> ImportSeen:
@@ -68,9 +86,24 @@ def watch_import(module: str) -> ImportSeen:
     Raises:
         RuntimeError: it cannot be imported, and why.
     """
+    return _watched(module, None)
+
+
+def watch_loading(found: Found, config: Config, section: Mapping[str, Any]) -> ImportSeen:
+    """As `watch_import`, and then ask the plugin for its schemas and its handlers.
+
+    Raises:
+        RuntimeError: it cannot be loaded, and why.
+    """
+    source = {"name": found.name, "value": found.value, "distribution": found.distribution, "version": found.version}
+    values = {"plugins": {found.name: {"config": section}}}
+    return _watched(found.module, {"found": source, "config": values, "root": str(config.root)})
+
+
+def _watched(module: str, declared: Mapping[str, Any] | None) -> ImportSeen:
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     done = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", _SCRIPT, module, json.dumps(sorted(_DOINGS))],
+        [sys.executable, "-c", _SCRIPT, module, json.dumps(sorted(_DOINGS)), json.dumps(declared)],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": path},
@@ -80,4 +113,4 @@ def watch_import(module: str) -> ImportSeen:
     if done.returncode:
         raise RuntimeError(f"importing {module} fails in a new process:\n{done.stderr.strip()}")
     told = json.loads(done.stdout.strip().rpartition("\n")[2])
-    return ImportSeen(told["seconds"], tuple(told["doings"]))
+    return ImportSeen(told["seconds"], tuple(told["doings"]), tuple(told["declaring"]))
