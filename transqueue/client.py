@@ -8,7 +8,8 @@
         queue.enqueue("invoice", {"order": order["_id"]}, session=session)
 
 The order and the transaction are stored together, or neither is. The enabled plugins are imported into the application,
-for their schemas; those that cannot be are told to the logger `transqueue`, and their types are refused for now.
+for their schemas; those that cannot be are told to the logger `transqueue`, and their types are refused for now. A
+throw-away process looks at them before, so that one that hangs or crashes takes no application down.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from .mongodb import MongoQueue, connect
 from .mongodb.borrowed import BorrowedQueue
 from .mongodb.embedded import attach
 from .plugins import load_plugins
+from .plugins.probe import survived
 from .submission import (
     KEY,
     SINGLE_BYTES,
@@ -66,6 +68,7 @@ class Client:
         self._queue = BorrowedQueue(self._own.database.client if self._own else mongo, config.mongodb.database)
         self._access = Access.local() if submitter is None else replace(Access.local(), submitter=submitter)
         events = Events(_log)
+        config = survived(config)
         table = load_plugins(config, events=events, known_types=self._queue.known_types())
         self._admission = Admission(
             table=table, default_type=config.default_type, clock=self._queue.clock, events=events

@@ -156,6 +156,24 @@ def test_a_plugin_that_does_not_work_is_told_to_the_log(config_file, app_client,
     assert ["nowhere" in line.getMessage() for line in caplog.records if line.name == "transqueue"] == [True]
 
 
+@pytest.mark.parametrize("crash", ["os.kill(os.getpid(), signal.SIGSEGV)", "os._exit(0)"])
+def test_a_plugin_that_nobody_survives_takes_no_application_down(config_file, app_client, tmp_path, monkeypatch, crash):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "acme_crash.py").write_text(f"import os, signal\n{crash}\n")
+    information = tmp_path / "acme_crash-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-crash\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text("[transqueue.plugins]\ncrash = acme_crash\n")
+    config = json.loads(config_file.read_text())
+    config["plugins"]["crash"] = {"handlers": {"crash": {"max_attempts": 2}}}
+    config_file.write_text(json.dumps(config))
+    client = Client(config_file, mongo=app_client)
+    assert client.enqueue("greet", {"name": "Ada"})
+    with pytest.raises(SubmissionRefused, match="loading it ends the process that does so") as refused:
+        client.enqueue("crash", {})
+    assert refused.value.status == 503
+
+
 def test_a_wrong_configuration_is_refused(tmp_path):
     with pytest.raises(ConfigInvalid):
         Client(tmp_path / "none.yaml")

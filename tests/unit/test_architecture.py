@@ -70,7 +70,7 @@ SLOW = {"structlog", "rich", "asyncio", "ruamel", "granian", "apispec", "prometh
             DRIVER | (SLOW - {"asyncio", "apispec"}) | {"transqueue.api.docs", "transqueue.dashboard"},
         ),
         ("transqueue.cli", DRIVER | DOOR | SLOW),
-        ("transqueue.cli.probe", DRIVER | DOOR | SLOW),
+        ("transqueue.plugins.probe", DRIVER | DOOR | SLOW),
         ("transqueue.cli.up", DOOR | {"apispec", "prometheus_client", "mongomock"}),
         (
             "transqueue.worker.process",

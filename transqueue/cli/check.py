@@ -11,7 +11,7 @@ import click
 from ..config import DEFAULT_CONFIG
 from ..errors import ConfigInvalid, Problem, TransQueueError
 from ..plugins import judge_plugins
-from .probe import Probe
+from ..plugins.probe import Probe
 from .setup import WRONG, Setup, fail
 
 

@@ -15,10 +15,10 @@ import click
 from ..config import Config
 from ..errors import ConfigInvalid, PluginBroken, TransQueueError
 from ..plugins import PluginState, examined
+from ..plugins.probe import Probe, look_apart
 from .deployment import check_deployment
 from .finding import Finding, Verdict, ok, warning, wrong
 from .machine import check_machine, check_python
-from .probe import Probe, look_apart
 from .screen import plain
 from .setup import NO, Setup
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from ..config import Config, read_config
 from ..errors import ReloadRefused, TransQueueError
 from ..plugins import PluginState
-from .probe import Probe
+from ..plugins.probe import Probe
 
 FIXED = ("mongodb", "data_dir", "api.host", "api.port", "api.threads")  # what the running processes hang on
 

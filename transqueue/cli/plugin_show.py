@@ -8,8 +8,8 @@ import click
 
 from ..errors import PluginBroken
 from ..plugins import Described, Setting, described
+from ..plugins.probe import look_apart
 from ..submission import write_json
-from .probe import look_apart
 from .screen import plain, print_table
 from .setup import NO, Setup, fail
 

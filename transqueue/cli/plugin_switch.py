@@ -17,7 +17,7 @@ from ruamel.yaml.comments import CommentedMap
 from ..config import Config, did_you_mean, read_config
 from ..errors import PluginBroken, Problem
 from ..plugins import installed
-from .probe import Probe
+from ..plugins.probe import Probe
 from .setup import WRONG, Setup, fail
 
 NEXT = "What runs goes by it after `transqueue reload`, or at the next start."

@@ -9,12 +9,12 @@ import click
 
 from ..errors import TransQueueError
 from ..plugins import PluginState
+from ..plugins.probe import Probe
 from ..report import ProcessReport
 from ..submission import write_json
 from .plugin_new import new
 from .plugin_show import show
 from .plugin_switch import disable, enable
-from .probe import Probe
 from .screen import plain, print_table
 from .setup import NO, Setup
 

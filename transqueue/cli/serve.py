@@ -10,12 +10,12 @@ from .. import logs
 from ..access import require_keys
 from ..config import Config
 from ..events import Events
+from ..plugins.probe import Probe
 from ..signals import ReloadFlag, StopFlag
 from ..supervisor import Supervisor
 from .housekeeping import housekeeping
 from .judging import Ruling
 from .presence import Presence
-from .probe import Probe
 from .reloader import Reloader
 from .setup import Setup, api_url, log_options
 

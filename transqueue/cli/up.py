@@ -22,6 +22,7 @@ from ..events import Events
 from ..lifeline import boot_time
 from ..mongodb import connect
 from ..mongodb.embedded import PrivateMongod
+from ..plugins.probe import Probe
 from ..signals import ReloadFlag, StopFlag
 from ..supervisor import Neighbour, Supervisor
 from .credential import api_key, key_file
@@ -30,7 +31,6 @@ from .greeting import Greeting
 from .housekeeping import housekeeping
 from .judging import Ruling
 from .presence import Presence
-from .probe import Probe
 from .reloader import Reloader
 from .setup import Setup, log_options
 
