@@ -12,16 +12,13 @@ from typing import Any
 
 import pytest
 from faults.relay import Relay
+from faults.verbs import VERBS, until_answered
 from integration.conftest import Desk
 
-from transqueue.errors import QueueUnavailable, TrackLost
 from transqueue.mongodb import connect, connection, intake, ordered, settlements
-from transqueue.queue import Casualty
-from transqueue.transaction import KEYED_LANES, Idempotency, Stamp, State
 
 DEADLINE_SECONDS = 0.6
 SESSION_SECONDS = 1.2
-AT_MOST = 30  # repetitions
 
 # What becomes of the verb's command on its way.
 FATES: dict[str, Callable[[Relay, str, str], None]] = {
@@ -32,134 +29,6 @@ FATES: dict[str, Callable[[Relay, str, str], None]] = {
     "the request is late": lambda relay, *command: relay.on("hold request", *command),
     "there is silence after the request": lambda relay, *command: relay.on("hold reply", *command),
     "there is silence before the request": lambda relay, *command: relay.on("hold request", *command),
-}
-
-
-class Enqueue:
-    """As a submitter: with one key, again until it is answered."""
-
-    command = ("insert", "Q")
-
-    def __init__(self, desk: Any) -> None:
-        self.desk = desk
-        self.given = [desk.new(idempotency=Idempotency("key", "hash")) for _ in range(AT_MOST)]
-
-    def act(self, queue: Any) -> bool:
-        (receipt,) = queue.enqueue([self.given.pop(0)])
-        self.accepted = receipt.transaction
-        return True
-
-    def check(self) -> None:
-        assert self.desk.get(self.accepted).state is State.QUEUED
-        assert self.desk.queue.counts() == {"deposit": {State.QUEUED: 1}}
-
-
-class Lease:
-    """As a worker: it runs what it leased, and ends when it cannot know; its supervisor puts everything back."""
-
-    command = ("update", "Q")
-
-    def __init__(self, desk: Any) -> None:
-        self.desk, self.given, self.ran = desk, self.enqueue(desk), []
-
-    def enqueue(self, desk: Any) -> Any:
-        return desk.enqueue()
-
-    def lease(self, queue: Any, worker: str) -> Any:
-        return queue.lease(worker, "deposit", limit=1)
-
-    def act(self, queue: Any) -> bool:
-        worker = self.desk.worker(of=queue)
-        try:
-            leased = self.lease(queue, worker)
-        except TrackLost:
-            self.desk.queue.end(worker, Casualty())
-            raise
-        self.ran += [one.id for one in leased]
-        assert not self.desk.queue.settle([self.desk.complete(one) for one in leased])
-        return bool(leased)
-
-    def check(self) -> None:
-        settled = self.desk.get(self.given)
-        assert (self.ran, settled.state, settled.attempts, settled.crashes) == ([self.given.id], State.DONE, 1, 0)
-
-
-class LeaseInOrder(Lease):
-    """The same of a keyed one, where the leases are taken in a session."""
-
-    command = ("commitTransaction", "")
-
-    def enqueue(self, desk: Any) -> Any:
-        return desk.enqueue(ordering_key="ann", lane=KEYED_LANES[0], plugin=Stamp("ledger", "1"))
-
-    def lease(self, queue: Any, worker: str) -> Any:
-        return queue.lease_in_order(worker, "ledger", ["deposit"], limit=1)
-
-
-class Renew:
-    """As a supervisor: again in the next turn, as long as the lease has not lapsed."""
-
-    command = ("update", "Workers")
-
-    def __init__(self, desk: Any) -> None:
-        self.desk, self.worker = desk, desk.worker(lease_seconds=600)
-        (self.before,) = desk.queue.workers()
-
-    def act(self, queue: Any) -> bool:
-        return bool(queue.renew([self.worker], lease_seconds=1200) == {self.worker})
-
-    def check(self) -> None:
-        (after,) = self.desk.queue.workers()
-        assert (after.id, after.until > self.before.until) == (self.worker, True)
-
-
-class Settle:
-    """As a worker: it insists by itself, within what its lease can be trusted."""
-
-    command = ("update", "Q")
-
-    def __init__(self, desk: Any) -> None:
-        self.desk, self.held = desk, desk.leased()
-
-    def act(self, queue: Any) -> bool:
-        return bool(queue.settle([self.desk.complete(self.held, result="well")]) == frozenset())
-
-    def check(self) -> None:
-        settled = self.desk.get(self.held)
-        assert (settled.state, settled.result, settled.attempts) == (State.DONE, "well", 1)
-        assert len(settled.history) == 1
-
-
-class Fence(Settle):
-    """As a worker, in the session that holds its effects; a session that was not committed is run anew."""
-
-    def perform(self, effects: Any) -> Any:
-        effects.db["Paid"].insert_one({"of": self.held.id})
-        return [self.desk.complete(self.held, result="well")]
-
-    def act(self, queue: Any) -> bool:
-        return bool(queue.settle_in_session(self.perform, timeout_seconds=SESSION_SECONDS) == frozenset())
-
-    def check(self) -> None:
-        super().check()
-        database = self.desk.queue._connection.database
-        assert database["Paid"].count_documents({}) == 1
-
-
-class Commit(Fence):
-    """The same, at the commit."""
-
-    command = ("commitTransaction", "")
-
-
-VERBS = {
-    "enqueue": Enqueue,
-    "lease": Lease,
-    "lease in order": LeaseInOrder,
-    "renew": Renew,
-    "settle": Settle,
-    "settle with effects": Fence,
-    "commit": Commit,
 }
 
 
@@ -188,24 +57,14 @@ def test_it_counts_once(
     relay, far, desk, database = far_and_near
     for collection in ("Q", "Workers", "Lanes", "Keys", "Paid"):
         database[collection].delete_many({})
-    doing = VERBS[verb](desk)
+    doing = VERBS[verb](desk, SESSION_SECONDS)
     FATES[fate](relay, *doing.command)
-    answered = pool.submit(until_answered, doing, far, relay)
+    answered = pool.submit(until_answered, doing, far)
     relay.catch()
     if "late" in fate:
         relay.release()
     if "silence" in fate:
         wait_until(answered.done, timeout=60, message="it gives up waiting, and goes on by itself")
-    assert answered.result(60)
+    answered.result(60)
     relay.release()  # what nobody waits for any more arrives all the same
     doing.check()
-
-
-def until_answered(doing: Any, queue: Any, relay: Relay) -> bool:
-    """Repeat as whoever does it must: at once, and never after an answer."""
-    for _ in range(AT_MOST):
-        try:
-            return bool(doing.act(queue))
-        except (QueueUnavailable, TrackLost):
-            continue
-    return False
