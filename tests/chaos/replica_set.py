@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,11 @@ ALREADY_INITIALIZED = 23
 
 
 class ReplicaSet:
-    """The nodes, and which of them is the primary now."""
+    """The nodes, and which of them is the primary now. With `test_commands` they have failpoints."""
 
-    def __init__(self, folder: Path, nodes: int) -> None:
-        self.nodes = [Node(folder / f"node{number}") for number in range(nodes)]
+    def __init__(self, folder: Path, nodes: int, *, test_commands: bool = False) -> None:
+        extra = ("--setParameter", "enableTestCommands=1") if test_commands else ()
+        self.nodes = [Node(folder / f"node{number}", extra) for number in range(nodes)]
 
     @property
     def uri(self) -> str:
@@ -79,8 +80,9 @@ class ReplicaSet:
 class Node:
     """One mongod."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, extra_arguments: Sequence[str] = ()) -> None:
         folder.mkdir(parents=True)
+        self._extra_arguments = extra_arguments
         self._folder, self._port = folder, free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._client: MongoClient[dict[str, Any]] = MongoClient(
@@ -152,4 +154,5 @@ class Node:
             *("--networkMessageCompressors", "disabled"),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
             *("--setParameter", "transactionLifetimeLimitSeconds=10"),
+            *self._extra_arguments,
         ]
