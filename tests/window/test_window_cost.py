@@ -231,3 +231,15 @@ def accepted(visitor):
         if line.startswith('transqueue_accepted_total{type="pay"}')
     ]
     return float(found[0]) if found else 0
+
+
+def test_figures_that_are_old_are_counted_by_one_of_those_who_ask_and_by_nobody_while_another_counts(stock):
+    kept, hour = stock.queue.database["Depths"], timedelta(hours=1)
+    now = stock.queue.clock.now()
+    kept.update_one({"_id": "depths"}, {"$set": {"at": now - hour, "next_at": now + hour}})
+    assert stock.read_by(stock.queue.measures.depths) == (0, 0)
+    assert stock.queue.measures.depths().at < now - hour / 2
+    kept.update_one({"_id": "depths"}, {"$set": {"next_at": now}})
+    assert stock.read_by(stock.queue.measures.depths)[0] > 0
+    assert stock.read_by(stock.queue.measures.depths) == (0, 0)
+    assert stock.queue.measures.depths().at >= now

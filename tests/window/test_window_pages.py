@@ -7,6 +7,7 @@ import re
 import pytest
 
 from transqueue.errors import QueueUnavailable
+from transqueue.mongodb.connection import Q_INDEXES
 from transqueue.outcome import Outcome, Verb
 from transqueue.plugins import PluginState
 from transqueue.queue import Settlement
@@ -142,6 +143,18 @@ def test_what_follows_is_shown_in_both_directions(house, visitor):
     assert at_end.id in text
     for text in map(visitor.see, (f"/transactions/{child.id}", f"/transactions/{at_end.id}")):
         assert f'follows from <a href="/ui/transactions/{leased.id}">' in text
+
+
+def test_while_the_index_of_what_follows_is_still_built_the_page_goes_without(house, visitor):
+    given = house.enqueue()
+    house.enqueue(parent=given.id)
+    q = house.queue.database["Q"]
+    q.drop_index("parent")
+    try:
+        assert "What follows" not in visitor.see(f"/transactions/{given.id}")
+    finally:
+        q.create_indexes([index for index in Q_INDEXES if index.document["name"] == "parent"])
+    assert "What follows" in visitor.see(f"/transactions/{given.id}")
 
 
 def test_more_that_follows_than_a_page_shows_is_told(house, visitor):
