@@ -36,7 +36,7 @@ def measured():
     queue.measures.tally.add("a", "accepted")
     for histogram in ("wait", "held", "run"):
         queue.measures.tally.observe("a", 1.0, histogram=histogram)
-    text = Metrics(queue, lambda: [PluginState(name="p", state="ok")]).show().get_data(as_text=True)
+    text = Metrics(queue, lambda: [PluginState(name="p", state="ok")], tuple).show().get_data(as_text=True)
     return {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
 
 
@@ -71,6 +71,6 @@ def test_promtool_finds_no_mistake_in_the_alerts_and_each_fires_when_it_should(p
 
 
 def test_promtool_finds_no_mistake_in_what_metrics_answers(promtool):
-    text = Metrics(MemoryQueue(SettableClock(NOW)), list).show().get_data()
+    text = Metrics(MemoryQueue(SettableClock(NOW)), list, tuple).show().get_data()
     done = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
