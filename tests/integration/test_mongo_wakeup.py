@@ -9,6 +9,7 @@ import pytest
 from transqueue.mongodb import wakeup as wakeup_module
 from transqueue.mongodb.wakeup import UNAUTHORIZED
 from transqueue.queue import Casualty
+from transqueue.transaction import Stamp
 
 LANES = (3, 19)
 
@@ -49,6 +50,16 @@ def test_what_is_enqueued_is_heard_and_whose_lane_it_is(listener, desk):
     assert listener.next() == "ours"
     desk.enqueue(lane=4)
     assert listener.next() == "others"
+
+
+def test_where_it_waits_is_heard_too(listener, desk):
+    desk.enqueue(lane=3)
+    assert listener.next() == "ours"
+    assert listener.bell.places() == {"deposit"}
+    desk.enqueue(lane=19, ordering_key="ann", plugin=Stamp("ledger", "1"))
+    assert listener.next() == "ours"
+    assert listener.bell.places() == {"ledger/"}
+    assert listener.bell.places() == frozenset()
 
 
 def test_what_is_put_back_is_heard(listener, desk):

@@ -424,6 +424,9 @@ class Cursor:
         self._skip = skip
         return self
 
+    def batch_size(self, _: int) -> Cursor:
+        return self
+
     def hint(self, _: Any) -> Cursor:
         return self
 

@@ -526,7 +526,7 @@ class FakeBell:
     is_listening = True
 
     def __init__(self):
-        self.said, self.log = None, []
+        self.said, self.log, self.where = None, [], ()
 
     def listen(self):
         self.log.append("listen")
@@ -537,6 +537,9 @@ class FakeBell:
     def heard(self):
         said, self.said = self.said, None
         return said
+
+    def places(self):
+        return self.where
 
 
 @pytest.fixture
@@ -557,6 +560,22 @@ def ringing():
         return house
 
     return make
+
+
+def test_where_something_was_heard_it_looks_first():
+    house = House("a", "b", "c", "d", bell=FakeBell())
+    house.stop.after = 2
+    house.enqueue("a")
+    house.turns(2)
+    del house.queue.asked[:]
+
+    def ring():
+        house.enqueue("d")
+        house.bell.said, house.bell.where = "ours", frozenset({"d"})
+
+    house.stop.then = ring
+    house.worker.run()
+    assert house.queue.of("lease")[0][0] == "d"
 
 
 def test_with_a_bell_it_looks_by_itself_ever_more_seldom_and_not_in_step_with_others(ringing):

@@ -147,7 +147,7 @@ class Candidates:
         return found
 
     def _rows(self, query: Document, order: list[tuple[str, int]], limit: int) -> list[Document]:
-        return list(self._q.find(query, _ROW, hint="due").sort(order).limit(limit))
+        return list(self._q.find(query, _ROW, hint="due").sort(order).limit(limit).batch_size(limit + 1))
 
     def _due(self, types: list[str], lanes: Collection[int], since: datetime | None = None) -> Document:
         due: Document = {"$lte": self._clock.now()} | ({"$gte": since} if since else {})

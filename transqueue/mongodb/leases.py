@@ -69,7 +69,8 @@ class Leases:
         if taken.modified_count == 0:
             self._step_over_newer(ids)
             return []
-        mine = {row["_id"]: decode(row) for row in self._q.find({"_id": {"$in": ids}, "lease.token": token})}
+        rows = self._q.find({"_id": {"$in": ids}, "lease.token": token}).batch_size(len(ids) + 1)
+        mine = {row["_id"]: decode(row) for row in rows}
         return [mine[one] for one in ids if one in mine]
 
     def _step_over_newer(self, ids: list[str]) -> None:

@@ -40,6 +40,8 @@ _PIPELINE: list[Document] = [
         "$project": {
             "due_at": {"$ifNull": ["$fullDocument.due_at", f"${_CHANGED}.due_at"]},
             "lane": "$fullDocument.lane",
+            "type": "$fullDocument.type",
+            "plugin": {"$cond": [{"$gt": ["$fullDocument.ordering_key", None]}, "$fullDocument.plugin.name", None]},
         }
     },
 ]
@@ -63,6 +65,7 @@ class Wakeup:
         self._lanes, self._ring = frozenset(lanes), ring
         self._wanted, self._stopped = threading.Event(), threading.Event()
         self._heard: str | None = None
+        self._places: set[str] = set()
         self.is_listening = False
 
     def start(self) -> None:
@@ -86,6 +89,11 @@ class Wakeup:
         """What was heard since this was last asked: of its own lanes or of unknown ones (`ours`), or of `others`."""
         heard, self._heard = self._heard, None
         return heard
+
+    def places(self) -> frozenset[str]:
+        """Where what was heard waits: its type, or with an ordering key its plugin and a slash. Told once."""
+        places, self._places = self._places, set()
+        return frozenset(places)
 
     def _run(self) -> None:
         while self._wanted.wait() and not self._stopped.is_set():
@@ -116,6 +124,8 @@ class Wakeup:
     def _note(self, event: Mapping[str, Any]) -> None:
         due_at: datetime | None = event.get("due_at")
         if due_at is None or due_at < self._clock.now() + SOON:
+            if event.get("type"):
+                self._places.add(f"{event['plugin']}/" if event.get("plugin") else event["type"])
             self._tell("ours" if event.get("lane") is None or event["lane"] in self._lanes else "others")
 
     def _tell(self, heard: str) -> None:

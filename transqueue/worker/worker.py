@@ -52,6 +52,8 @@ class Bell(Protocol):
 
     def heard(self) -> str | None: ...
 
+    def places(self) -> Collection[str]: ...
+
 
 class NoBell:
     """Hears nothing: the worker looks by itself, often."""
@@ -64,6 +66,9 @@ class NoBell:
 
     def heard(self) -> str | None:
         return None
+
+    def places(self) -> Collection[str]:
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +113,7 @@ class Worker:
         self._found: tuple[float, list[str]] = (float("-inf"), [])
         self._next, self._leased = first, Counter[str]()
         self._in_vain: dict[str, float] = {}
+        self._heard: Collection[str] = ()
         self._worked = False
 
     def run(self) -> None:
@@ -134,6 +140,7 @@ class Worker:
         if heard == "others":
             self._stop.wait(OTHERS_FIRST_SECONDS * (1 + self._random()))
         if heard:
+            self._heard = self._bell.places()
             self._worked = True  # so the sources are looked at, and nothing is asked before
             self._in_vain.clear()
         return heard is not None
@@ -172,8 +179,7 @@ class Worker:
     def _take_turn(self, types: Sequence[str]) -> bool:
         sources = self._sources(types)
         self._ask_again(sources)
-        for step in range(len(sources)):
-            at = (self._next + step) % len(sources)
+        for at in self._in_turn(sources):
             source = sources[at]
             if self._in_vain.get(source.name, float("-inf")) > self._monotonic():
                 continue
@@ -184,6 +190,12 @@ class Worker:
                 return True
             self._in_vain[source.name] = self._monotonic() + IN_VAIN_SECONDS
         return False
+
+    def _in_turn(self, sources: Sequence[Source]) -> list[int]:
+        """The places of the sources in the order to look at them: where something was heard first."""
+        heard, self._heard = self._heard, ()
+        turned = _turned(range(len(sources)), self._next)
+        return sorted(turned, key=lambda at: sources[at].name not in heard) if heard else turned
 
     def _ask_again(self, sources: Sequence[Source]) -> None:
         """One question for all that had nothing and are to be looked at again: in a long drain that is most of them."""
@@ -272,6 +284,6 @@ def lanes_of(slot: int, processes: int) -> list[int]:
     return [lane for lane in range(LANES) if lane % max(processes, 1) == slot % max(processes, 1)] or [slot % LANES]
 
 
-def _turned(lanes: Sequence[int], by: int) -> list[int]:
-    at = by % len(lanes) if lanes else 0
-    return [*lanes[at:], *lanes[:at]]
+def _turned(numbers: Sequence[int], by: int) -> list[int]:
+    at = by % len(numbers) if numbers else 0
+    return [*numbers[at:], *numbers[:at]]
