@@ -1,3 +1,5 @@
+"""The ledger on a real MongoDB: postings are exact, rejected, or leave no trace, and the books are audited."""
+
 import itertools
 import json
 import threading
@@ -8,17 +10,12 @@ from types import SimpleNamespace
 import pytest
 from bson import Decimal128
 from click.testing import CliRunner
-from marshmallow import ValidationError
-from pymongo import MongoClient
-from pymongo.monitoring import CommandListener
 from transqueue_ledger.audit import Difference, audit
 from transqueue_ledger.commands import ledger
 from transqueue_ledger.deposits import Deposit, deposit
-from transqueue_ledger.money import written
 from transqueue_ledger.transfers import Transfer, transfer
 
 from transqueue import Reject, Transaction
-from transqueue.handlers import marks
 
 NUMBERS = itertools.count(1)
 
@@ -52,61 +49,6 @@ def move(database, payer, payee, value):
 
 def balances(database):
     return {row["_id"]: str(row["value"]) for row in database["Bank"].find()}
-
-
-@pytest.mark.parametrize(
-    ("sent", "loaded"),
-    [
-        (150.0, "150"),
-        (150, "150"),
-        (0.1, "0.1"),
-        (Decimal("0.123456789012345678"), "0.123456789012345678"),
-        (Decimal("999999999999999.999999999999999999"), "999999999999999.999999999999999999"),
-        (Decimal("1.000000000000000000000000000000000000000000000"), "1"),
-        (Decimal("1E+2"), "100"),
-        (1e-18, "0.000000000000000001"),
-        (-5, "-5"),
-        (0, "0"),
-        (-0.0, "0"),
-    ],
-)
-def test_a_value_is_loaded_exactly_as_it_was_sent(sent, loaded):
-    assert written(Deposit().load({"username": "ann", "value": sent})["value"]) == loaded
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        *(True, "5", None, [], {}, float("nan"), float("inf"), 10**15, -(10**15), 1e300),
-        *(Decimal(text) for text in ("NaN", "sNaN", "1E-19", "1E-999999", "1E+999999", f"{'9' * 15}.{'9' * 19}")),
-    ],
-)
-def test_a_value_that_is_no_exact_number_is_refused(value):
-    with pytest.raises(ValidationError) as refusal:
-        Deposit().load({"username": "ann", "value": value})
-    assert list(refusal.value.messages) == ["value"]
-
-
-@pytest.mark.parametrize("username", ["", 5, None, "x" * 257])
-def test_a_username_that_is_no_short_text_is_refused(username):
-    with pytest.raises(ValidationError):
-        Deposit().load({"username": username, "value": 1})
-
-
-@pytest.mark.parametrize(
-    ("data", "wrong"),
-    [
-        ({"from": "ann", "to": "ann", "value": 1}, "to"),
-        ({"from": "ann", "to": "bob", "value": 0}, "value"),
-        ({"from": "ann", "to": "bob", "value": -1}, "value"),
-        ({"to": "bob", "value": 1}, "from"),
-        ({"from": "ann", "to": "bob", "value": 1, "note": "x"}, "note"),
-    ],
-)
-def test_a_transfer_that_makes_no_sense_is_refused(data, wrong):
-    with pytest.raises(ValidationError) as refusal:
-        Transfer().load(data)
-    assert list(refusal.value.messages) == [wrong]
 
 
 def test_deposits_add_up_exactly(database):
@@ -287,73 +229,3 @@ def test_balance_prints_digits_without_an_exponent(database):
 
 def test_balance_of_an_unknown_account_fails(database):
     assert isinstance(invoke(database, "balance", "nobody").exception, Refused)
-
-
-# Groups
-
-
-class Heard(CommandListener):
-    """The write commands that were sent."""
-
-    def __init__(self):
-        self.writes = []
-
-    def started(self, event):
-        if event.command_name in ("insert", "update", "find", "findAndModify"):
-            self.writes.append((event.command_name, event.command[event.command_name]))
-
-    def succeeded(self, event): ...
-
-    def failed(self, event): ...
-
-
-def run_group(database, function, schema, *data):
-    """One attempt of a group; its entries."""
-    now = datetime.now(UTC)
-    group = [
-        Transaction(
-            id=f"{next(NUMBERS):021}", type="", data=schema().load(one), created_at=now, due_at=now, max_attempts=8
-        )
-        for one in data
-    ]
-    with database.client.start_session() as session, session.bind(end_session=False):
-        return session.with_transaction(lambda _session: function(group, SimpleNamespace(db=database, config={})))
-
-
-def test_a_group_is_posted_in_one_write_per_collection_however_often_a_user_is_in_it(database):
-    heard = Heard()
-    uri = "mongodb://{}:{}".format(*database.client.address)
-    with MongoClient(uri, directConnection=True, event_listeners=[heard]) as client:
-        deposits = [{"username": f"user{n % 3}", "value": 0.1} for n in range(90)]
-        assert run_group(client[database.name], deposit, Deposit, *deposits) == [None] * 90
-    assert heard.writes == [("find", "Bank"), ("update", "Bank"), ("insert", "Ledger")]
-    assert {name: Decimal(value) for name, value in balances(database).items()} == dict.fromkeys(
-        ("user0", "user1", "user2"), Decimal(3)
-    )
-    assert database["Ledger"].count_documents({}) == 90
-    assert audit(database).differences == ()
-
-
-def test_in_a_group_each_is_judged_on_what_the_ones_before_it_left(database):
-    put(database, "ann", 5)
-    moves = [("ann", "bob", 4), ("ann", "bob", 4), ("bob", "cat", 3), ("ann", "cat", 1)]
-    entries = run_group(
-        database, transfer, Transfer, *({"from": payer, "to": payee, "value": value} for payer, payee, value in moves)
-    )
-    assert [entry.reason if entry else None for entry in entries] == [None, "insufficient funds", None, None]
-    assert {name: Decimal(value) for name, value in balances(database).items()} == {"ann": 0, "bob": 1, "cat": 4}
-    assert audit(database).differences == ()
-
-
-def test_in_a_group_one_that_would_not_be_exact_is_rejected_and_the_others_are_posted(database):
-    database["Bank"].insert_one({"_id": "ann", "value": Decimal128("9999999999999999")})
-    entries = run_group(
-        database, deposit, Deposit, *({"username": "ann", "value": value} for value in (1, -2, 3, Decimal("1e-18")))
-    )
-    assert [entry is None for entry in entries] == [False, True, False, True]
-    assert balances(database) == {"ann": "9999999999999997.000000000000000001"}
-
-
-def test_deposits_of_one_account_keep_their_order_and_transfers_have_none():
-    (handler,), (other,) = marks(deposit), marks(transfer)
-    assert (handler.ordering_key, other.ordering_key) == ("username", None)
