@@ -28,6 +28,13 @@ def public(tree):
     return [node for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")]
 
 
+def imports(tree):
+    """The modules that a file names in its imports, but for those beside it."""
+    nodes = list(ast.walk(tree))
+    plain = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    return plain + [node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
+
+
 def imported_by(module):
     """Every module that a process has after importing only this one."""
     script = f"import sys, {module}; print(*sys.modules)"
@@ -82,6 +89,16 @@ def test_no_process_imports_what_it_does_not_need_to_start(module, absent):
     modules = imported_by(module)
     assert module in modules
     assert modules & absent == set()
+
+
+def test_the_plugins_of_this_repository_import_nothing_of_transqueue_but_what_authors_do():
+    files = [
+        file for file in (ROOT / "plugins").rglob("*.py") if "tests" not in file.parts and file.name != "conftest.py"
+    ]
+    names = {name for file in files for name in imports(ast.parse(file.read_text())) if name.startswith("transqueue")}
+    own = {name for name in names if name.startswith("transqueue_")}
+    assert len(files) > 15
+    assert names - own == {"transqueue"}
 
 
 @by_file

@@ -26,6 +26,7 @@ from .kit import Kit
 
 IMPORT_SECONDS = 2.0  # of the processor's time: every worker pays it at each start
 DISTRIBUTION = "transqueue-"
+DECLARING = {"transqueue_config_schema", "transqueue_handlers"}  # which alone do nothing
 
 
 class PluginContract:
@@ -46,7 +47,11 @@ class PluginContract:
     def test_it_loads_with_its_configuration(self, make_tq: Callable[..., Kit]) -> None:
         """Found, imported, hooks well named, configuration well, handlers collected."""
         kit = self._kit(make_tq)
-        claim(bool(self._handlers(kit)), f"plugin {self.plugin!r} claims no transaction type")
+        hooks = {*load_one(self.plugin, kit.config, available=kit.available).implemented()} - DECLARING
+        claim(
+            bool(self._handlers(kit) or hooks),
+            f"plugin {self.plugin!r} claims no transaction type, and no hook of it does anything",
+        )
 
     def test_its_import_is_quick_and_does_nothing_else(self, make_tq: Callable[..., Kit]) -> None:
         """Importing costs little and makes no input or output, nor do the hooks that declare what there is.
@@ -55,7 +60,7 @@ class PluginContract:
         """
         kit = self._kit(make_tq)
         found = kit.available[self.plugin]
-        module, seen = found.module, watch_loading(found, kit.config, self.config)
+        module, seen = found.module, watch_loading(found, kit.config, dict(self.config))
         claim(not seen.doings, f"importing {module} does more than define things: {'; '.join(seen.doings)}")
         claim(not seen.declaring, f"asking {self.plugin!r} for what it declares does more: {'; '.join(seen.declaring)}")
         claim(

@@ -9,6 +9,12 @@ from transqueue_ledger.money import written
 from transqueue_ledger.transfers import Transfer, transfer
 
 from transqueue.handlers import marks
+from transqueue.testing import PluginContract
+
+
+class TestContract(PluginContract):
+    plugin = "ledger"
+    outside = ("deposit", "transfer")  # they take a real MongoDB, and have one in the other files
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from transqueue import Event, Reject, RetryLater, handler
-from transqueue.testing import Kit
+from transqueue.testing import Kit, PluginContract
+
+
+class TestContract(PluginContract):
+    plugin = "otel"
+
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACEPARENT = f"00-{TRACE}-{PARENT}-01"

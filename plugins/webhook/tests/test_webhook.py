@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from email.utils import formatdate
+from types import MappingProxyType
 
 import pytest
 import transqueue_webhook
@@ -18,10 +19,16 @@ from transqueue_webhook.signing import seal
 
 from transqueue import Reject, handler
 from transqueue.errors import SubmissionRefused
-from transqueue.testing import Kit
+from transqueue.testing import Kit, PluginContract
 
 SECRET, OLD = ("whsec_" + base64.b64encode(bytes([letter]) * 32).decode() for letter in b"so")
 DAY = 24 * 3600
+
+
+class TestContract(PluginContract):
+    plugin = "webhook"
+    config = MappingProxyType({"secrets": [SECRET]})
+    outside = ("webhook.deliver", "webhook.disable", "webhook.outcome")  # what this plugin alone submits
 
 
 @handler("pay", max_attempts=1)
