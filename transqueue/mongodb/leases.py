@@ -10,6 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Sequence
 
+from pymongo import ReturnDocument
 from pymongo.errors import PyMongoError
 
 from ..errors import TrackLost
@@ -62,16 +63,24 @@ class Leases:
 
     def _take(self, worker: str, ids: list[str], token: str) -> list[Transaction]:
         lease = {"token": token, "worker": worker, "at": self._clock.now()}
-        taken = self._q.update_many(
-            {"_id": {"$in": ids}, "state": State.QUEUED, "v": READABLE},
-            {"$set": {"state": str(State.RUNNING), "lease": lease}},
-        )
-        if taken.modified_count == 0:
+        free = {"_id": {"$in": ids}, "state": str(State.QUEUED), "v": READABLE}
+        taking = {"$set": {"state": str(State.RUNNING), "lease": lease}}
+        mine = self._take_one(free, taking) if len(ids) == 1 else self._take_many(free, taking)
+        if not mine:
             self._step_over_newer(ids)
-            return []
-        rows = self._q.find({"_id": {"$in": ids}, "lease.token": token}).batch_size(len(ids) + 1)
-        mine = {row["_id"]: decode(row) for row in rows}
         return [mine[one] for one in ids if one in mine]
+
+    def _take_one(self, free: Document, taking: Document) -> dict[str, Transaction]:
+        """Taken and read at once: for one that just came, each question is a part of how long it waited."""
+        row = self._q.find_one_and_update(free, taking, return_document=ReturnDocument.AFTER)
+        return {row["_id"]: decode(row)} if row else {}
+
+    def _take_many(self, free: Document, taking: Document) -> dict[str, Transaction]:
+        if not self._q.update_many(free, taking).modified_count:
+            return {}
+        ids, token = free["_id"], taking["$set"]["lease"]["token"]
+        rows = self._q.find({"_id": ids, "lease.token": token}).batch_size(len(ids["$in"]) + 1)
+        return {row["_id"]: decode(row) for row in rows}
 
     def _step_over_newer(self, ids: list[str]) -> None:
         """Nothing was taken: either others were faster, or all are of a newer format, and those behind them wait."""
