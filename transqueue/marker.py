@@ -24,6 +24,7 @@ class _Shared(ctypes.Structure):
         ("deadline", ctypes.c_double),
         ("timeout", ctypes.c_double),
         ("id", ctypes.c_char * 32),
+        ("alarm", ctypes.c_double),
     )
 
 
@@ -63,6 +64,15 @@ class Marker:
     def idle(self) -> None:
         """Nothing is running."""
         self._write(IDLE, "", float("inf"), 0.0)
+
+    @property
+    def alarm_at(self) -> float:
+        """When the kernel ends the worker, in seconds of `lifeline.boot_time`; 0 while it has not set its alarm."""
+        return float(self._shared.alarm)
+
+    @alarm_at.setter
+    def alarm_at(self, moment: float) -> None:
+        self._shared.alarm = moment
 
     def read(self) -> Mark:
         """The mark as it stands; exact once the worker is dead or stopped."""

@@ -124,6 +124,9 @@ FOLDER = os.getcwd()
 def sleep():
     os.execve("/bin/sleep", [f"left in {FOLDER}", "600"], {})
 
+if os.fork() == 0:  # on import: so in each worker, in the API's process, and where the plugin is tried out
+    sleep()
+
 def daemon():
     if os.fork() == 0:
         os.setsid()

@@ -130,7 +130,8 @@ class Host:
         except QueueUnavailable:
             process.inner.end(EXIT_BOOT_FAILED)
             return
-        process.inner.set_alarm(alarm_moment(began, config.workers.lease_seconds))
+        assignment.marker.alarm_at = alarm_moment(began, config.workers.lease_seconds)
+        process.inner.set_alarm(assignment.marker.alarm_at)
         assignment.link.send("ready")
         self.wake()
         try:

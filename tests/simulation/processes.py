@@ -127,6 +127,7 @@ class WorkerProcess:
             self.inner.hub.later(wait, self._hear, alarm_at)
         else:
             self.inner.set_alarm(alarm_at)
+            self._assignment.marker.alarm_at = alarm_at
 
 
 class Processes:

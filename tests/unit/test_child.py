@@ -104,14 +104,14 @@ def test_one_that_ended_before_it_was_ready_says_nothing(child, process):
 
 
 def test_a_renewal_reaches_the_process(child, process):
-    child.renewed(1234.5)
+    child.renewed(1234.5, now=SPAWNED)
     assert child.alarm_at == process.link.recv() == 1234.5
 
 
 def test_renewing_one_that_is_gone_is_no_trouble(child, process):
     process.die(-signal.SIGKILL)
-    child.renewed(1.0)
-    child.renewed(2.0)
+    child.renewed(1.0, now=SPAWNED)
+    child.renewed(2.0, now=SPAWNED)
     assert child.alarm_at == 2.0
 
 
@@ -235,7 +235,7 @@ def test_nobody_is_charged_when_it_was_told_to_stop(child, process, exitcode):
 
 def test_nobody_is_charged_when_its_lease_ended(child, process):
     run(process)
-    child.renewed(SPAWNED + 50)
+    child.renewed(SPAWNED + 50, now=SPAWNED + 23)
     process.die(-signal.SIGKILL)
     assert child.casualty(SPAWNED + 50) == Casualty()
 
@@ -248,16 +248,70 @@ def test_nobody_is_charged_when_its_first_lease_ended_before_any_renewal(child, 
 
 def test_who_is_killed_before_the_alarm_is_charged(child, process):
     run(process)
-    child.renewed(SPAWNED + 50)
+    child.renewed(SPAWNED + 50, now=SPAWNED + 23)
     process.die(-signal.SIGKILL)
     assert child.casualty(SPAWNED + 49.9).running == ID
 
 
 def test_a_crash_is_not_the_alarm_however_late_it_is_seen(child, process):
     run(process)
-    child.renewed(SPAWNED + 50)
+    child.renewed(SPAWNED + 50, now=SPAWNED + 23)
     process.die(-signal.SIGSEGV)
     assert child.casualty(SPAWNED + 60).running == ID
+
+
+def begin(process):
+    """The worker begins its lease, and sets its alarm."""
+    process.marker.alarm_at = SPAWNED + 1 + LEASE * 0.9
+
+
+def renew(child, process, *, at, heard):
+    """The lease is renewed at a moment, and the worker hears of it or not."""
+    child.renewed(at + LEASE * 0.9, now=at)
+    if heard:
+        process.marker.alarm_at = at + LEASE * 0.9
+
+
+def test_nobody_is_charged_when_the_lease_was_renewed_too_late_for_the_worker_to_hear(child, process):
+    begin(process)
+    run(process)
+    renew(child, process, at=SPAWNED + 5, heard=True)
+    renew(child, process, at=SPAWNED + 31.9, heard=False)  # 0.1 s before the alarm: the database was away
+    process.die(-signal.SIGKILL)
+    assert child.casualty(SPAWNED + 32.1) == Casualty(ending="its lease could not be renewed")
+
+
+def test_a_handler_that_lets_its_worker_hear_nothing_for_a_whole_lease_is_charged_with_that(child, process):
+    begin(process)
+    run(process)
+    renew(child, process, at=SPAWNED + 5, heard=True)
+    for at in range(10, 30, 5):
+        renew(child, process, at=SPAWNED + at, heard=False)
+    process.die(-signal.SIGKILL)
+    casualty = child.casualty(SPAWNED + 32.1)
+    assert casualty.running == ID
+    assert casualty.reason == (
+        "its worker did not take in that its lease was renewed for 22 s, while running it, and was killed by its alarm"
+    )
+
+
+def test_one_that_was_deaf_and_heard_again_is_not_deaf_any_more(child, process):
+    begin(process)
+    run(process)
+    renew(child, process, at=SPAWNED + 5, heard=False)
+    renew(child, process, at=SPAWNED + 10, heard=True)
+    renew(child, process, at=SPAWNED + 36.9, heard=False)
+    process.die(-signal.SIGKILL)
+    assert child.casualty(SPAWNED + 37.1).running is None
+
+
+def test_one_that_is_killed_before_the_alarm_that_it_set_is_charged_as_ever(child, process):
+    begin(process)
+    run(process)
+    renew(child, process, at=SPAWNED + 5, heard=True)
+    process.die(-signal.SIGKILL)
+    casualty = child.casualty(SPAWNED + 31)
+    assert (casualty.running, casualty.reason) == (ID, "its worker died while running it (killed by SIGKILL)")
 
 
 def test_a_killed_handler_is_told_its_limit(child, process):

@@ -37,7 +37,7 @@ class FakeChild:
     def __init__(self, worker):
         self.worker, self.alarms = worker, []
 
-    def renewed(self, alarm_at):
+    def renewed(self, alarm_at, *, now):
         self.alarms.append(alarm_at)
 
     def report(self, now):

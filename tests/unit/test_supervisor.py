@@ -86,7 +86,7 @@ class FakeChild:
         self.is_ready |= said
         return said
 
-    def renewed(self, alarm_at):
+    def renewed(self, alarm_at, *, now):
         self.alarms.append(alarm_at)
 
     def stop(self):

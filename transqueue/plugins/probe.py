@@ -1,7 +1,8 @@
 """Plugins looked at in a throw-away process, so that no plugin's code runs in a process that must not die.
 
-A plugin that hangs, exits or crashes its interpreter ends only that process. It has a command line of its own, unlike
-those of multiprocessing, so an application can look from wherever it is: its main module is not run again.
+A plugin that hangs, exits or crashes its interpreter ends only that process, and what it starts there ends with it. It
+has a command line of its own, unlike those of multiprocessing, so an application can look from wherever it is: its main
+module is not run again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ..config import Config, Unusable
 from ..errors import PluginBroken, TransQueueError
 from ..events import Events
 from ..lifeline import die_with_parent
+from ..offspring import become_founder, end_offspring
 from . import transaction_module
 from .enabled import enabled
 from .find import installed
@@ -171,10 +173,11 @@ class _Apart:
             raise _Ended(f"loading it ends the process that does so (exit code {self.end()})") from None
 
     def end(self) -> int:
-        """End it, if it lives; its exit code."""
+        """End it, if it lives, and what it left behind; its exit code."""
         self._process.kill()
         code = self._process.wait()
         self._link.close()
+        end_offspring(self._process.pid)
         return code
 
 
@@ -182,6 +185,7 @@ def look() -> None:
     """The throw-away process: run what the other end of the link asks for."""
     descriptor, parent = map(int, sys.argv[1:])
     die_with_parent(parent)
+    become_founder()
     link = Link(descriptor)
     run, arguments = link.recv()
     try:

@@ -22,6 +22,7 @@ from ..worker.process import EXIT_BOOT_FAILED, EXIT_TRACK_LOST, Assignment, Star
 
 TERMINATE_GRACE_SECONDS = 2.0
 MIB = 2**20
+DEAF = "did not take in that its lease was renewed"
 LEAVE_SECONDS = 30.0  # for a worker whose handler ended in the grace: to settle, shut down and end
 
 _spawn = multiprocessing.get_context("spawn")
@@ -47,13 +48,14 @@ class Child:
         processes: Any = None,
     ) -> None:
         self.worker = worker or uuid.uuid4().hex
-        self.slot, self.spawned_at = slot, now
+        self.slot, self.spawned_at, self._lease_seconds = slot, now, config.workers.lease_seconds
         self.is_ready = False
         self.broken: Mapping[str, str] = {}  # why, by the plugins that do not work in it; known once it is ready
         self.starting = Starting("", "", now)  # what it said last before it was ready
         self.refused: PluginBroken | None = None  # for which plugin it did not start
-        # When the kernel ends it: the last moment that was sent. Its own first one is no earlier than this.
+        # When the kernel ends it, if it takes in what was sent. Its own first one is no earlier than this.
         self.alarm_at = alarm_moment(now, config.workers.lease_seconds)
+        self._untaken_since = now  # when the first was sent of those that it has not taken in
         self._marker = Marker()
         self._overdue: tuple[int, float, float] | None = None  # turn, since when, timeout
         self._swollen: tuple[int, str] | None = None  # turn, what is wrong
@@ -91,8 +93,10 @@ class Child:
             return True
         return False
 
-    def renewed(self, alarm_at: float) -> None:
+    def renewed(self, alarm_at: float, *, now: float) -> None:
         """Its lease was renewed: it may live until `alarm_at`. Safe from another thread."""
+        if self._marker.alarm_at >= self.alarm_at:  # it has taken in all that was sent so far
+            self._untaken_since = now
         self.alarm_at = alarm_at
         with contextlib.suppress(OSError):
             self._link.send(alarm_at)
@@ -142,12 +146,13 @@ class Child:
     def casualty(self, now: float) -> Casualty:
         """After its death: what it was doing, and whom to charge."""
         mark = self._marker.read()
-        if self._by_alarm(now):
+        if self._by_alarm(now) and not self._deaf_seconds:
             return Casualty(ending="its lease could not be renewed")
         if self._stopping:
             return Casualty(ending=self.ending)
-        reason, group = self._reason(mark.turn), mark.doing == "group"
-        return Casualty(running=mark.id, group=group, reason=reason, ending=self._overran(mark.turn) or self.ending)
+        reason, group = self._reason(mark.turn, now), mark.doing == "group"
+        ending = self._overran(mark.turn) or (DEAF if self._by_alarm(now) else self.ending)
+        return Casualty(running=mark.id, group=group, reason=reason, ending=ending)
 
     def report(self, now: float) -> WorkerReport:
         """What can be told of it without asking it."""
@@ -170,7 +175,9 @@ class Child:
         self.process.join()
         self._link.close()
 
-    def _reason(self, turn: int) -> str:
+    def _reason(self, turn: int, now: float) -> str:
+        if self._by_alarm(now) and not self._overran(turn):
+            return f"its worker {DEAF} for {self._deaf_seconds:.0f} s, while running it, and was killed by its alarm"
         return self._overran(turn) or f"its worker died while running it ({self.ending})"
 
     def _overran(self, turn: int) -> str | None:
@@ -181,5 +188,20 @@ class Child:
         return None
 
     def _by_alarm(self, now: float) -> bool:
-        """Its lease ended, so the kernel killed it: the database's doing, not the transaction's."""
-        return self.process.exitcode == -signal.SIGKILL and now >= self.alarm_at
+        """Whether the kernel killed it at the moment that it had set: perhaps an earlier one than was sent last."""
+        return self.process.exitcode == -signal.SIGKILL and now >= self._alarm_set
+
+    @property
+    def _alarm_set(self) -> float:
+        return self._marker.alarm_at or self.alarm_at
+
+    @property
+    def _deaf_seconds(self) -> float:
+        """For how long before its alarm it had left renewals lying, where that was most of a lease; else 0.
+
+        Its lease was renewed late, and a little too late for it to hear: that is the database's doing. But one that
+        could have heard in good time was stopped, or its handler let nothing else run: that is charged, for it would
+        happen again for ever.
+        """
+        left = self._alarm_set - self._untaken_since if self.alarm_at > self._alarm_set else 0.0
+        return left if left > alarm_moment(0, self._lease_seconds) / 2 else 0.0

@@ -126,7 +126,7 @@ class LeaseKeeper:
             kept = dict(self._kept)
         held = self._queue.renew(kept, lease_seconds=self._lease_seconds) if kept else frozenset()
         for worker in held:
-            kept[worker].renewed(alarm_moment(began, self._lease_seconds))
+            kept[worker].renewed(alarm_moment(began, self._lease_seconds), now=self._now())
         self._untold = {worker: kept[worker] for worker in held}
         with self._lock:
             self.lapsed |= (kept.keys() - held) & self._kept.keys()

@@ -12,7 +12,7 @@ import secrets
 import socket
 import sys
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection as Link
@@ -168,8 +168,9 @@ def _begin(assignment: Assignment, queue: Any, alarm: LeaseAlarm, table: Handler
         broken={state.name: state.reason for state in table.states() if state.state in ("broken", "missing")},
     )
     queue.begin(record, lease_seconds=lease_seconds)
-    alarm.set(alarm_moment(began, lease_seconds))
-    threading.Thread(target=_follow, args=(assignment.link, alarm), daemon=True, name="lease").start()
+    set_alarm = partial(_set, alarm, assignment.marker)
+    set_alarm(alarm_moment(began, lease_seconds))
+    threading.Thread(target=_follow, args=(assignment.link, set_alarm), daemon=True, name="lease").start()
     assignment.link.send(record.broken)
 
 
@@ -178,10 +179,15 @@ def alarm_moment(renewal_began: float, lease_seconds: float) -> float:
     return renewal_began + lease_seconds * 0.9
 
 
-def _follow(link: Link, alarm: LeaseAlarm) -> None:
+def _set(alarm: LeaseAlarm, marker: Marker, moment: float) -> None:
+    alarm.set(moment)
+    marker.alarm_at = moment
+
+
+def _follow(link: Link, set_alarm: Callable[[float], None]) -> None:
     """Set the alarm to each moment that the supervisor sends. Its silence ends in the alarm, its death in ours."""
     while True:
         try:
-            alarm.set(link.recv())
+            set_alarm(link.recv())
         except (EOFError, OSError):
             os._exit(EXIT_TRACK_LOST)
