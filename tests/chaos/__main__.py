@@ -24,6 +24,7 @@ from rich.console import Console
 @click.option("--seed", default=1, help="Of the faults and the submissions.")
 @click.option("--clients", default=6, help="Threads that submit.")
 @click.option("--every", "every_seconds", default=1.0, help="Seconds between two faults, on average.")
+@click.option("--patience", "patience_seconds", default=0.0, help="Seconds longer, at most, while a window is missed.")
 @click.option("--drain", "drain_seconds", default=120.0, help="Seconds that everything may take to end afterwards.")
 @click.option("--alarm/--without-alarm", default=True, help="Without: no worker is ended at the end of its lease.")
 @click.option("--mutant", type=click.Choice(["", "no-fence"]), default="", help="Break the product on purpose.")

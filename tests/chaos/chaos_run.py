@@ -40,6 +40,7 @@ class Options:
     seed: int = 1
     clients: int = 6
     every_seconds: float = 1.0
+    patience_seconds: float = 0.0
     drain_seconds: float = 120.0
     alarm: bool = True
     mutant: str = ""
@@ -110,7 +111,7 @@ class ChaosRun:
     def run(self) -> Report:
         """The whole run."""
         self._start()
-        self._faults.run(self._options.seconds)
+        self._faults.run(self._options.seconds, self._options.patience_seconds)
         self._clients.stop()
         drained_after = self._drain()
         self._history.close()

@@ -87,11 +87,11 @@ class Faults:
             PAUSE_PRIMARY: self._pause_primary,
         }
 
-    def run(self, seconds: float) -> None:
-        """Inject for so long; afterwards everything that was stopped goes on."""
+    def run(self, seconds: float, longer: float) -> None:
+        """Inject for so long, and at most so much `longer` while a window is missed; then what was stopped goes on."""
         until = due = time.monotonic()
         until += seconds
-        while due < until:
+        while due < until or (self.missed and due < until + longer):
             self.keep_until(due)
             if card := self._card():
                 self._faults[card]()

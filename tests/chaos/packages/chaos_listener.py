@@ -38,6 +38,8 @@ class Listener(monitoring.CommandListener):
             windows.enter(windows.BETWEEN)
         elif command.get("autocommit") is False:
             self._in_session(event.command_name, collection, starts=bool(command.get("startTransaction")))
+        elif event.command_name == "findAndModify" and collection == "Q":
+            windows.enter(windows.LEASING)
         elif event.command_name == "update" and collection == "Q":
             windows.enter(windows.LEASING if _leases(command) else windows.SETTLING)
         elif "hint" in command:  # it looks for what is due
@@ -53,7 +55,7 @@ class Listener(monitoring.CommandListener):
         elif event.command_name == "commitTransaction":
             windows.enter(windows.LEASING if self._leasing else windows.COMMITTED)
             windows.linger(LINGER_SECONDS)
-        elif event.command_name == "update":
+        elif event.command_name in {"update", "findAndModify"}:
             windows.linger(LINGER_SECONDS)
 
     def failed(self, event: monitoring.CommandFailedEvent) -> None:
