@@ -213,8 +213,8 @@ def transqueue_startup(role: Role, config: Mapping[str, Any]) -> None:
 
     Roles: api, worker; `role` tells which.
     Order: once per process, after it was spawned and all plugins were loaded.
-    An exception: makes the plugin broken in this process, so its types park there. One that hangs in a worker, or ends
-        it again and again, is broken in the workers of that host, which start without it.
+    An exception: makes the plugin broken in this process, so its types park there. One that hangs, or ends
+        the process, is broken in the API or the workers of that host, which start without it.
 
     Example:
         from transqueue import hookimpl

@@ -21,7 +21,7 @@ STUCK = """
 
     @hookimpl
     def transqueue_startup(role):
-        if role == "worker":
+        if role == {role!r}:
             {body}
 
     @handler({name!r})
@@ -47,18 +47,27 @@ TOLD = {
 }
 
 
+TOLD_IN_API = {
+    "holds": ("startup", "the API waited for it for more than 4 s"),
+    "ends": ("startup", "it ends the process that answers requests"),
+}
+
+
 @pytest.fixture(scope="module")
 def running(make_site: Any) -> Any:
     """All of them in one run, until a worker is ready."""
     site = make_site()
     site.plugin("good", GOOD)
-    site.plugin("hangs", STUCK.format(name="hangs", body="time.sleep(600)"))
-    site.plugin("exits", STUCK.format(name="exits", body="os._exit(3)"))
+    site.plugin("hangs", STUCK.format(name="hangs", role="worker", body="time.sleep(600)"))
+    site.plugin("exits", STUCK.format(name="exits", role="worker", body="os._exit(3)"))
     site.plugin("segfaults", SEGFAULTS)
+    site.plugin("holds", STUCK.format(name="holds", role="api", body="time.sleep(600)"))
+    site.plugin("ends", STUCK.format(name="ends", role="api", body="os._exit(3)"))
     waiting = [id for name in TOLD for id in site.enqueue(name, {})]
     up = site.start("up", TRANSQUEUE_PROBE_SECONDS="4")
     try:
-        site.wait_until(lambda: up.events("worker.ready"), timeout=90, message=f"a worker is ready {up.told()}")
+        site.wait_until(lambda: up.events("worker.ready"), timeout=90, message="a worker is ready")
+        site.wait_until(site._is_open, timeout=90, message="the door opens")
         yield site, up, waiting
     finally:
         site.close()
@@ -73,33 +82,51 @@ def test_the_transactions_of_others_are_processed_and_theirs_wait_uncharged(runn
 
 def test_the_log_names_each_with_its_phase_its_reason_and_its_cure(running: Any) -> None:
     told = {event["plugin"]: event for event in running[1].events("plugin.broken") if event["role"] == "supervisor"}
-    assert {name: (event["phase"], event["reason"]) for name, event in told.items()} == TOLD
+    assert {name: (event["phase"], event["reason"]) for name, event in told.items()} == TOLD | TOLD_IN_API
     assert "plugins: {hangs: {enabled: false}}" in told["hangs"]["cure"]
 
 
 def test_the_door_the_metrics_and_the_command_tell_the_same_of_the_workers(running: Any) -> None:
     site = running[0]
-    site.wait_until(site._is_open, timeout=60, message="the door opens")
     site.wait_until(lambda: len(site.ask("GET", "/api/plugins")[1]["data"]["processes"]) == 2, message="both tell")
     processes = site.ask("GET", "/api/plugins")[1]["data"]["processes"]
-    worker = next(one["plugins"] for one in processes if one["role"] == "worker")
-    assert {name: (one["phase"], one["reason"]) for name, one in worker.items() if one["state"] == "broken"} == TOLD
+    for role, broken in (("worker", TOLD), ("api", TOLD_IN_API)):
+        here = next(one["plugins"] for one in processes if one["role"] == role)
+        assert {name: (one["phase"], one["reason"]) for name, one in here.items() if one["state"] == "broken"} == broken
     with urllib.request.urlopen(f"http://127.0.0.1:{site.port}/metrics", timeout=30) as answer:
         metrics = answer.read().decode()
-    for name in ("good", *TOLD):
-        assert f'transqueue_plugin_up{{plugin="{name}",role="api"}} 1.0' in metrics
-        assert f'transqueue_plugin_up{{plugin="{name}",role="worker"}} {float(name == "good")}' in metrics
+    for name in ("good", *TOLD, *TOLD_IN_API):
+        assert f'transqueue_plugin_up{{plugin="{name}",role="api"}} {float(name not in TOLD_IN_API)}' in metrics
+        assert f'transqueue_plugin_up{{plugin="{name}",role="worker"}} {float(name not in TOLD)}' in metrics
     command = site.start("plugins", "--json")
     assert command.ends() == 1
     listed = next(one["plugins"] for one in json.loads(command.out)["processes"] if one["role"] == "worker")
     assert listed["hangs"]["phase"] == "startup"
 
 
-def test_strictly_it_refuses_the_start(make_site: Any) -> None:
-    site = make_site()
-    site.plugin("exits", STUCK.format(name="exits", body="os._exit(3)"))
-    running = site.start("work", TRANSQUEUE_STRICT="1")
+@pytest.mark.parametrize(
+    ("command", "role", "reason"),
+    [
+        ("work", "worker", "it ends the worker (exit code 3)"),
+        ("api", "api", "it ends the process that answers requests"),
+    ],
+)
+def test_strictly_it_refuses_the_start(site: Any, command: str, role: str, reason: str) -> None:
+    site.plugin("exits", STUCK.format(name="exits", role=role, body="os._exit(3)"))
+    running = site.start(command, TRANSQUEUE_STRICT="1")
     assert running.ends(60) == 2
-    assert "plugin 'exits' is broken (startup): it ends the worker (exit code 3)" in running.log
+    assert f"plugin 'exits' is broken (startup): {reason}" in running.log
     running.leaves_nothing()
-    site.close()
+
+
+def test_the_api_by_itself_opens_without_it(site: Any) -> None:
+    site.plugin("good", GOOD)
+    site.plugin("ends", STUCK.format(name="ends", role="api", body="os._exit(3)"))
+    site.configure(plugins={"ends": {"enabled": True, "handlers": {"ends": {"max_attempts": 2}}}})
+    running = site.start("api")
+    site.wait_until(site._is_open, timeout=60, message="the door opens")
+    assert site.ask("POST", "/api/data/", {"type": "good", "data": {}})[0] == 200
+    status, answer, headers = site.ask("POST", "/api/data/", {"type": "ends", "data": {}})
+    assert (status, answer["code"], headers["Retry-After"]) == (503, "handler_unavailable", "30")
+    assert running.stop() == 0
+    running.leaves_nothing()

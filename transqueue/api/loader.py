@@ -13,6 +13,7 @@ from ..events import Events
 from ..measures import FLUSH_SECONDS
 from ..mongodb import connect
 from ..plugins import Reporting, load_plugins
+from ..plugins.enabled import Before, nothing
 from ..ticker import Ticker
 from .app import create_app
 from .loading import BROKEN
@@ -20,7 +21,7 @@ from .overload import Overload
 from .window import window
 
 
-def load_app(config: Config, uri: str, *, log_json: bool) -> Flask:
+def load_app(config: Config, uri: str, *, log_json: bool, before: Before = nothing) -> Flask:
     """The application of this process, on the database at `uri`.
 
     Raises:
@@ -30,8 +31,9 @@ def load_app(config: Config, uri: str, *, log_json: bool) -> Flask:
     events = Events(logs.listener(role="api"))
     queue = connect(uri, config.mongodb.database)
     require_keys(queue.api_keys, config.api.host, loopback=config.api.loopback)
-    table = load_plugins(config, events=events, known_types=queue.catalog.known_types())
-    table.startup("api")
+    table = load_plugins(config, events=events, known_types=queue.catalog.known_types(), before=before)
+    table.startup("api", before)
+    before("", "")
     queue.catalog.remember({state.name: state.types for state in table.states() if state.state == "ok"})
     atexit.register(table.shutdown, "api")
     atexit.register(Reporting(table, queue.catalog, "api", config.api.port, events).close)

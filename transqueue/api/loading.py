@@ -16,6 +16,8 @@ from ..config import Config
 from ..errors import TransQueueError
 from ..lifeline import die_with_parent
 from ..offspring import become_founder
+from ..plugins.enabled import nothing
+from .boot import BootNote
 
 CONNECTIONS = 1024  # at once; the server accepts no more
 BROKEN = "TRANSQUEUE_BROKEN"  # in the application's config: why, by the plugins that do not work in its process
@@ -30,10 +32,12 @@ class Loading:
     config: Config
     uri: str
     log_json: bool
+    note: BootNote | None = None
 
     def __call__(self) -> Any:
         load_app = import_module(f"{__package__}.loader").load_app
-        return load_app(self.config, self.uri, log_json=self.log_json)
+        before = self.note.write if self.note else nothing
+        return load_app(self.config, self.uri, log_json=self.log_json, before=before)
 
 
 def load(loader: Loader, threads: int, front: int, said: Link | None = None) -> Any:

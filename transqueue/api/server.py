@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import socket
+from dataclasses import replace
 from functools import partial
 
 from granian.constants import HTTPModes, Interfaces
@@ -18,7 +19,9 @@ from granian.log import LogLevels
 
 from ..errors import AddressTaken, TransQueueError
 from ..offspring import end_orphans
-from .loading import CONNECTIONS, Loader, load
+from ..plugins.isolation import limit_seconds
+from .boot import BootNote, BootWatch
+from .loading import CONNECTIONS, Loader, Loading, load
 from .renewal import RenewableServer, Renewals
 
 HEADER_SECONDS = 10  # for a request's headers to arrive, and for an idle connection to send the next ones
@@ -39,17 +42,28 @@ def serve(host: str, port: int, threads: int, loader: Loader, renewals: Renewals
 
     Raises:
         AddressTaken: the address cannot be listened on.
+        PluginBroken: a plugin keeps the serving process from its work, at its start.
         TransQueueError: the serving process ended by itself.
     """
     check_free(host, port)
     multiprocessing.set_start_method("spawn", force=True)
-    server = _server(host, port, threads, renewals)
+    server, note = _server(host, port, threads, renewals), BootNote()
+    if isinstance(loader, Loading):
+        loader = replace(loader, note=note)
+
+    def end() -> None:
+        server.wrks[0].inner.kill()
+
+    watch = BootWatch(note, limit_seconds(), end)
+    watch.start()
     try:
         server.serve(target_loader=partial(load, loader, threads, os.getpid()), wrap_loader=False)
     except SystemExit as error:
+        ended = TransQueueError("The process that answers requests ended by itself; see its last words.")
         if not server.interrupt_signal:  # a Ctrl-C that reaches both processes at once is no failure
-            raise TransQueueError("The process that answers requests ended by itself; see its last words.") from error
+            raise watch.close() or ended from error
     finally:
+        watch.close()
         end_orphans()
 
 

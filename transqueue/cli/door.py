@@ -6,15 +6,17 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from multiprocessing.connection import Connection as Link
 
 import click
 
+from ..api.boot import LeftOut
 from ..api.loading import Loader, Loading
 from ..api.renewal import Renewal
 from ..api.server import serve
 from ..config import Config
-from ..errors import TransQueueError
+from ..errors import PluginBroken, TransQueueError
 from ..events import Events
 from ..lifeline import boot_time, die_with_parent
 from ..part import Reload
@@ -34,22 +36,38 @@ class Door:
 
     def __init__(self, config: Config, uri: str, *, events: Events, log_json: bool) -> None:
         self._config, self._uri, self._log_json, self._events = config, uri, log_json, events
+        self._left_out = LeftOut(events)
         self._process = self._start()
         self._again_at: float | None = None
         self._next: Config | None = None
         self.renewal: Reload | None = None
 
     def watch(self) -> None:
-        """Start the process again, a moment after it ended."""
+        """Start the process again, a moment after it ended; at once, without a plugin that it did not survive.
+
+        Raises:
+            PluginBroken: strictly, it did not survive a plugin.
+        """
         if self._next:
             self._watch_renewal(self._next)
         if self._process.is_alive():
             return
-        if self._again_at is None:
+        if stuck := self._stuck():
+            self._left_out.blame(stuck)
+            self._process, self._again_at = self._start(), None
+        elif self._again_at is None:
             self._events.emit("door.died", exitcode=self._process.exitcode)
             self._again_at = boot_time() + AGAIN_SECONDS
         elif boot_time() >= self._again_at:
             self._process, self._again_at = self._start(), None
+
+    def _stuck(self) -> PluginBroken | None:
+        """The plugin that the dead process did not survive, as its last word."""
+        with suppress(EOFError, OSError):
+            while self._link.poll():
+                if isinstance(said := self._link.recv(), PluginBroken):
+                    return said
+        return None
 
     def renew(self, ruling: Ruling, tolerated: Collection[str]) -> None:
         """Have the new configuration served; `renewal` tells how that ended."""
@@ -64,6 +82,8 @@ class Door:
         try:
             if self._link.poll():
                 told = self._link.recv()
+                if isinstance(told, PluginBroken):  # the last word of a process that had only begun
+                    told = Reload(well=False, message=str(told))
                 self._config = config if told.well else self._config
                 self._renewed(told)
         except (EOFError, OSError):
@@ -89,7 +109,7 @@ class Door:
         return process
 
     def _loader(self, config: Config) -> Loader:
-        return Loading(config, self._uri, self._log_json)
+        return Loading(self._left_out.usable(config), self._uri, self._log_json)
 
 
 class _Told:
@@ -112,5 +132,7 @@ def _serve(config: Config, loader: Loader, link: Link, parent: int) -> None:
     try:
         serve(config.api.host, config.api.port, config.api.threads, loader, _Told(link))
     except TransQueueError as error:
+        if isinstance(error, PluginBroken):
+            link.send(error)
         click.echo(str(error), err=True)
         raise SystemExit(1) from error

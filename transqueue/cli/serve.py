@@ -9,6 +9,7 @@ import click
 from .. import logs
 from ..access import require_keys
 from ..config import Config
+from ..errors import PluginBroken
 from ..events import Events
 from ..plugins.probe import Probe
 from ..signals import ReloadFlag, StopFlag
@@ -25,6 +26,7 @@ from .setup import Setup, api_url, log_options
 @click.pass_obj
 def api(setup: Setup) -> None:
     """Serve the API of this host, until Ctrl-C."""
+    from ..api.boot import LeftOut  # noqa: PLC0415
     from ..api.loading import Loader, Loading  # noqa: PLC0415  (only this command serves)
     from ..api.server import check_free, serve  # noqa: PLC0415
     from .renewals import OwnRenewals  # noqa: PLC0415
@@ -41,13 +43,20 @@ def api(setup: Setup) -> None:
     config = probe.config
     click.echo(f"API on {api_url(config)}/api/data/, database {config.mongodb.database}; Ctrl-C ends it")
 
+    left_out = LeftOut(events)
+
     def loading(config: Config) -> Loader:
-        return Loading(config, uri, log_json)
+        return Loading(left_out.usable(config), uri, log_json)
 
     with Presence(queue, "api", config, events=events) as presence:
         renewals = OwnRenewals(Ruling(config, states), loading=loading, events=events, tell=presence.tell)
         presence.asked = renewals.ask
-        serve(config.api.host, config.api.port, config.api.threads, loading(config), renewals)
+        while True:
+            try:
+                serve(config.api.host, config.api.port, config.api.threads, loading(config), renewals)
+                break
+            except PluginBroken as stuck:
+                left_out.blame(stuck)
     queue.close()
 
 
