@@ -87,11 +87,13 @@ def _kill(pid: int, is_meant: Callable[[int], bool]) -> str:
 
 
 def _lives(pid: int) -> bool:
-    """Whether it is running: not one that has ended, and is not reaped yet."""
+    """Whether it is running: not one that has ended, and is not reaped yet. What cannot be told lives."""
     try:
         handle = os.pidfd_open(pid)
-    except OSError:
+    except ProcessLookupError:
         return False
+    except OSError:
+        return True
     try:
         return not _is_gone(handle, 0)
     finally:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(240)
 
 SESSION_SECONDS = 20.0
 SHORT_SECONDS = 2.0
-KILLED_WHILE = ("enqueue", "lease", "settle with effects", "commit")
+KILLED_WHILE = ("enqueue", "lease", "commit")
 
 
 @pytest.fixture(scope="module")
