@@ -242,6 +242,6 @@ def test_a_reload_is_asked_for_and_its_outcome_is_told(house, open_page):
     look.page.locator("summary", has_text="Reload").click()
     press(look.page, "Reload")
     expect(look.page.get_by_role("status")).to_contain_text("1 part was asked to reload")
-    expect(look.page.get_by_role("row", name=re.compile("^up "))).to_contain_text("put to use", timeout=60_000)
+    expect(look.page.get_by_role("row", name=re.compile("^up "))).to_contain_text("put to use", timeout=180_000)
     look.go("/ui/audit")
     expect(look.page.locator("tbody")).to_contain_text("config.reload_asked")
