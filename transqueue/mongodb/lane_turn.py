@@ -65,11 +65,11 @@ class LaneTurn:
         has_aside = self._write_lane(session)
         if has_aside:
             self._bring_back(now, session)
-        running = self._running(session)
         for size in (min(SHORT + 2 * self._limit, self._front), self._front):
             rows = self.front(session, size)
             firsts = self._firsts_aside(rows, session) if has_aside else {}
             ahead = [row_of(row) for row in rows if _is_ahead(row, firsts)]
+            running = self._running({row.key for row in ahead}, session)
             choice = choose(ahead, now=now, types=self.types, limit=self._limit, running=running)
             if len(rows) < size or len(choice.taken) == self._limit:
                 break
@@ -101,9 +101,13 @@ class LaneTurn:
     def _lane_id(self) -> str:
         return f"{self.plugin}:{self.lane}"
 
-    def _running(self, session: ClientSession) -> frozenset[str]:
-        """The keys of the lane of which something runs, wherever it stands: they are as few as workers can hold."""
+    def _running(self, keys: Collection[str], session: ClientSession) -> frozenset[str]:
+        """Those of the keys of which something runs, wherever it stands.
+
+        Key by key, for among all of a lane mongod would step over everything that ran there lately.
+        """
         query = {"state": str(State.RUNNING), "lane": self.lane, "plugin.name": self.plugin, **KEYED}
+        query["ordering_key"] = {"$in": sorted(keys)}
         rows = self._q.find(query, {"ordering_key": 1}, session=session, hint="busy")
         return frozenset(row["ordering_key"] for row in rows)
 
