@@ -39,6 +39,7 @@ def main(seed: int | None, first: int, count: int, step: int | None, mutant: str
             summary = run_seeds(seeds, cruel=flags["cruel"])
         else:
             summary = run_on_all_cores(first, count)
+    summary.flags = f" --mutant '{mutant}'" * bool(mutant) + " --cruel" * flags["cruel"]
     click.echo(json.dumps(asdict(summary)) if flags["as_json"] else summary.told())
     sys.exit(1 if summary.breaches else 0)
 

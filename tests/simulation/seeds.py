@@ -24,6 +24,7 @@ class Summary:
     Attributes:
         breaches: by seed, the promise that was broken.
         hits: how often each fault was met, and each end.
+        flags: what was asked for besides, as it is written on the line.
     """
 
     seeds: int = 0
@@ -32,6 +33,7 @@ class Summary:
     simulated_seconds: float = 0.0
     breaches: dict[int, str] = field(default_factory=dict)
     hits: dict[str, int] = field(default_factory=dict)
+    flags: str = ""
 
     def add(self, report: Report) -> None:
         """Count one more seed."""
@@ -45,7 +47,7 @@ class Summary:
     def told(self) -> str:
         """The breaches, each with the command that runs it again, and the figures."""
         lines = [
-            f"{breach}\n    run it again: python tests/simulation --seed {seed} --trace"
+            f"{breach}\n    run it again: python tests/simulation --seed {seed} --trace{self.flags}"
             for seed, breach in sorted(self.breaches.items())
         ]
         size = f"{self.events} events, {self.simulated_seconds:.0f} s simulated"

@@ -47,7 +47,7 @@ def test_a_broken_seed_is_told_with_the_command_that_runs_it_again():
     told = subprocess.run(again, capture_output=True, text=True, check=False)
     assert told.returncode == 1
     assert breach in told.stdout
-    assert f"python tests/simulation --seed {seed} --trace" in told.stdout
+    assert f"python tests/simulation --seed {seed} --trace --mutant 'no fence' --cruel\n" in told.stdout
 
 
 def test_a_defect_that_is_raised_is_a_breach_too(monkeypatch):
