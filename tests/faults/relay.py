@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Fate = Literal["lose reply", "lose request", "hold reply", "hold request"]
-PATIENCE_SECONDS = 60.0  # for what is waited for by a test that fails otherwise
+PATIENCE_SECONDS = 30.0  # for what is waited for by a test that fails otherwise
 
 
 @dataclass(slots=True)

@@ -54,7 +54,7 @@ ROWS = [
 UNKNOWN = {
     *(("renew", error) for error in ERRORS | APPLIED),  # no driver repeats a write of many; the next turn does
     *((verb, "its time is over (50)") for verb in VERBS if verb != "settle"),
-    *((verb, "no majority in time, and it has applied it (64)") for verb in ("enqueue", "lease")),
+    *((verb, "no majority in time, and it has applied it (64)") for verb in ("enqueue", "lease", "lease many")),
 }
 
 

@@ -41,7 +41,7 @@ DIED = "its worker died while running it (killed by SIGKILL)"
 # The type, what the relay holds (in the handler: nothing), how many attempts it takes, how many crashes are charged,
 # and how often it is called where that is outside MongoDB.
 WINDOWS: dict[str, tuple[str, tuple[str, ...], int, int, str]] = {
-    "before the lease is answered": ("pay", ("hold reply", "update", "Q"), 1, 0, ""),
+    "before the lease is answered": ("pay", ("hold reply", "findAndModify", "Q"), 1, 0, ""),
     "in the handler": ("pay", (), 2, 1, ""),
     "before the fence": ("pay", ("hold request", "update", "Q"), 2, 1, ""),
     "after the fence": ("pay", ("hold reply", "update", "Q"), 2, 1, ""),

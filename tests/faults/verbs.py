@@ -56,17 +56,18 @@ class Enqueue:
 class Lease:
     """As a worker: it runs what it leased, and ends when it cannot know; its supervisor puts everything back."""
 
-    command = ("update", "Q")
+    command = ("findAndModify", "Q")
+    many = 1
 
     def __init__(self, desk: Any, session_seconds: float) -> None:
         self.session_seconds = session_seconds
-        self.desk, self.given, self.ran = desk, self.enqueue(desk), []
+        self.desk, self.given, self.ran = desk, [self.enqueue(desk) for _ in range(self.many)], list[str]()
 
     def enqueue(self, desk: Any) -> Any:
         return desk.enqueue()
 
     def lease(self, queue: Any, worker: str) -> Any:
-        return queue.lease(worker, "deposit", limit=1)
+        return queue.lease(worker, "deposit", limit=self.many)
 
     def act(self, queue: Any) -> bool:
         worker = self.desk.worker(of=queue)
@@ -80,8 +81,16 @@ class Lease:
         return bool(leased)
 
     def check(self) -> None:
-        settled = self.desk.get(self.given)
-        assert (self.ran, settled.state, settled.attempts, settled.crashes) == ([self.given.id], State.DONE, 1, 0)
+        assert sorted(self.ran) == [one.id for one in self.given]
+        for settled in map(self.desk.get, self.given):
+            assert (settled.state, settled.attempts, settled.crashes) == (State.DONE, 1, 0)
+
+
+class LeaseMany(Lease):
+    """The same of several at once, which are taken by one command and read by another."""
+
+    command = ("update", "Q")
+    many = 2
 
 
 class LeaseInOrder(Lease):
@@ -157,6 +166,7 @@ class Commit(Fence):
 VERBS = {
     "enqueue": Enqueue,
     "lease": Lease,
+    "lease many": LeaseMany,
     "lease in order": LeaseInOrder,
     "renew": Renew,
     "settle": Settle,
