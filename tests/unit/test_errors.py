@@ -20,6 +20,7 @@ from transqueue.errors import (
     Problem,
     QueueUnavailable,
     ReloadRefused,
+    SessionKept,
     SubmissionRefused,
     TopologyRefused,
     TrackLost,
@@ -41,6 +42,7 @@ EXAMPLES = [
     MongodNotStarted("the port is taken", "Choose another"),
     QueueUnavailable("no answer within 5 s"),
     TrackLost(),
+    SessionKept("commit"),
     Unstorable(),
     SubmissionRefused(429, "too_many", "Wait.", errors={"data.value": ["Not a number."]}, retry_after_seconds=3),
 ]
