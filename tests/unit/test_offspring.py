@@ -37,13 +37,15 @@ HEAD = """
 
     def daemon():
         here, there = os.pipe()
-        if os.fork() == 0:
+        between = os.fork()
+        if between == 0:
             os.setsid()
             if os.fork() == 0:
                 os.write(there, b"%d" % os.getpid())
                 os.closerange(1, 3)
                 os.execve("/bin/sleep", ["sleep", "600"], {})
             os._exit(0)
+        os.waitpid(between, 0)
         tell(int(os.read(here, 20)))
 
     become_founder()
