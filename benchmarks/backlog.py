@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bson import Timestamp
@@ -51,10 +51,14 @@ class Template:
 
 def fill(q: Collection[Document], template: Template, count: int, users: int = 1) -> None:
     """Put a backlog into Q, durable at its end."""
-    fast = q.with_options(write_concern=WriteConcern(w=1, j=False))
-    documents = template.many(count, users)
-    left = count
-    while left:
-        batch = list(itertools.islice(documents, min(AT_ONCE, left)))
-        left -= len(batch)
-        (fast if left else q).insert_many(batch, ordered=False)
+    fill_with(q, template.many(count, users))
+
+
+def fill_with(q: Collection[Document], documents: Iterable[Document]) -> None:
+    """Put these into Q, in this order, durable at their end."""
+    fast, given = q.with_options(write_concern=WriteConcern(w=1, j=False)), iter(documents)
+    batch = list(itertools.islice(given, AT_ONCE))
+    while batch:
+        following = list(itertools.islice(given, AT_ONCE))
+        (fast if following else q).insert_many(batch, ordered=False)
+        batch = following

@@ -1,17 +1,18 @@
-"""What a long backlog costs: the time of a lease as it grows to a million, and the end of a long drain."""
+"""What a long backlog costs: a lease as it grows to a million or stands still ahead, and the end of a long drain."""
 
 from __future__ import annotations
 
+import itertools
 import time
 import uuid
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from statistics import median
 
 from transqueue.mongodb import connect
 from transqueue.queue import WorkerRecord
 
-from ..backlog import fill
+from ..backlog import fill, fill_with
 from ..draining import last_end, until_drained
 from ..machine import resident_mib
 from ..measure import Row, Sample, Target, told
@@ -20,11 +21,14 @@ from . import Run
 
 PART = "growth"
 LEASED, LEASES = 100, 15
-TYPE = "bench.noop"
+TYPE, KEYED_TYPE = "bench.noop", "deposit"
+MOVERS = 200
+KEYED_LEASE = f"a lease of {LEASED} on a lane of keys"
 
 
 def measure(run: Run) -> Iterator[Row]:
     yield from _lease_times(run)
+    yield from _blocked_ahead(run)
     yield from _long_drain(run)
 
 
@@ -68,6 +72,56 @@ def _leases(run: Run, site: Site) -> tuple[Sample, ...]:
         queue.release(leased)
     queue.close()
     return (Sample(median(taken[1:])),)
+
+
+def _blocked_ahead(run: Run) -> Iterator[Row]:
+    """In one lane: leases on keys that may go, without anything ahead of them and behind a key that stands still."""
+    count, template = run.size(100_000, 2_000), run.stage.template(KEYED_TYPE)
+    lane = template.make("stuck")["lane"]
+    movers = list(
+        itertools.islice((f"u{n}" for n in itertools.count() if template.make(f"u{n}")["lane"] == lane), MOVERS)
+    )
+    samples, note = {}, ""
+    for what, blocked in ((f"{KEYED_LEASE}, nothing ahead", 0), (f"{KEYED_LEASE}, {count:,} blocked ahead", count)):
+        run.tell(what)
+        with run.stage.site() as site:
+            run.stage.prepare(site)
+            if blocked:
+                site.q.insert_one(template.make("stuck") | {"state": "dead", "finished_at": datetime.now(UTC)})
+                fill_with(site.q, (template.make("stuck") for _ in range(blocked)))
+            fill_with(site.q, (template.make(name) for name in movers))
+            samples[what], first = _keyed_leases(run, site, lane)
+            note = f"the first one took {first:.1f} s: it sets aside what stands still" if blocked else ""
+    free, behind = samples
+    yield Row(part=PART, what=free, unit="ms", samples=samples[free])
+    yield Row(
+        part=PART,
+        what=behind,
+        unit="ms",
+        samples=samples[behind],
+        reference=free,
+        reference_samples=samples[free],
+        target=Target(1.5, at_most=True),
+        note=note,
+    )
+
+
+def _keyed_leases(run: Run, site: Site, lane: int) -> tuple[tuple[Sample, ...], float]:
+    """By the verb that workers use, and how many seconds passed until it found the first ones."""
+    queue = connect(run.stage.uri, site.name)
+    record = WorkerRecord(id=uuid.uuid4().hex, host="bench", pid=0, slot=0, sessions=queue.sessions)
+    queue.begin(record, lease_seconds=600)
+    taken: list[float] = []
+    started = found = time.perf_counter()
+    while len(taken) <= LEASES:
+        began = time.perf_counter()
+        leased = queue.lease_in_order(record.id, "ledger", [KEYED_TYPE], limit=LEASED, lanes=[lane])
+        if leased:
+            taken.append(time.perf_counter() - began)
+            found = time.perf_counter() if len(taken) == 1 else found
+            queue.release(leased)
+    queue.close()
+    return (Sample(median(taken[1:]) * 1000),), found - started
 
 
 def _long_drain(run: Run) -> Iterator[Row]:
