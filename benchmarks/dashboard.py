@@ -28,9 +28,10 @@ import click
 import pymongo
 from pymongo import WriteConcern
 
+from transqueue.admin.cause import cause_of
+from transqueue.admin.retention import Retention
 from transqueue.api.app import create_app
 from transqueue.api.window import window
-from transqueue.cause import cause_of
 from transqueue.cli.sweeper import RESTS, SHORTEST_REST
 from transqueue.config import Config, PluginConfig
 from transqueue.dashboard.window import Shared
@@ -40,7 +41,6 @@ from transqueue.mongodb.documents import encode
 from transqueue.mongodb.embedded import PrivateMongod
 from transqueue.mongodb.measures import HOUR, MINUTE
 from transqueue.plugins import load_plugins
-from transqueue.retention import Retention
 from transqueue.transaction import LANES, Idempotency, Stamp, State, Transaction, TransactionIds, keyed_lane
 
 TYPES = ("deposit", "transfer", "greet", "invoice.pay")

@@ -18,9 +18,9 @@ from .attempt import completed, decide, loaded
 from .clock import Clock
 from .facts import present
 from .handlers import Context, Handler
-from .lifeline import boot_time
-from .marker import Marker
 from .outcome import Outcome, Reject, RetryLater, Verb
+from .process.lifeline import boot_time
+from .process.marker import Marker
 from .queue import Effects, Settlement
 from .transaction import Transaction
 

@@ -15,14 +15,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from .audit import Audit
-from .crew import Casualty, LiveWorker, Rescue, WorkerRecord
+from .admin.audit import Audit
+from .admin.crew import Casualty, LiveWorker, Rescue, WorkerRecord
+from .admin.explain import Circumstances
+from .admin.measures import Measures
+from .admin.pause import Pausing
+from .admin.report import WorkerReport
 from .errors import QueueUnavailable
-from .explain import Circumstances
-from .measures import Measures
 from .outcome import Outcome
-from .pause import Pausing
-from .report import WorkerReport
 from .transaction import State, Transaction
 
 __all__ = [

@@ -27,7 +27,8 @@ DOOR = f"""
 import os, sys
 from collections.abc import Mapping
 
-from transqueue import Handler, lifeline
+from transqueue import Handler
+from transqueue.process import lifeline
 from transqueue.api import server
 from transqueue.api.app import create_app
 from transqueue.api.server import serve

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from transqueue.explain import explain
+from transqueue.admin.explain import explain
 from transqueue.operator import Operator
 from transqueue.queue import WorkerRecord
 from transqueue.transaction import Stamp, State

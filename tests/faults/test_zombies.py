@@ -16,7 +16,7 @@ WITHOUT_ALARM = """
     import os
 
     if os.environ.get("WITHOUT_ALARM"):
-        from transqueue.lifeline import LeaseAlarm
+        from transqueue.process.lifeline import LeaseAlarm
 
         LeaseAlarm.set = lambda _self, _moment: None
 """

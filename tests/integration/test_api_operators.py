@@ -11,12 +11,12 @@ from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from transqueue import Handler
+from transqueue.admin.report import ProcessReport
 from transqueue.api.app import create_app
 from transqueue.config import Config
 from transqueue.events import Events
 from transqueue.plugins import PluginState
 from transqueue.queue import WorkerRecord
-from transqueue.report import ProcessReport
 from transqueue.testing import MemoryQueue, SettableClock
 from transqueue.transaction import TransactionIds
 

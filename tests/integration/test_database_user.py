@@ -14,7 +14,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
-from transqueue.filter import Filter
+from transqueue.admin.filter import Filter
 from transqueue.mongodb import MongoQueue, connect
 from transqueue.mongodb.binary import find_mongod
 from transqueue.outcome import Outcome, Verb

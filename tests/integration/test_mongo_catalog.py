@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
+from transqueue.admin.report import ProcessReport
 from transqueue.mongodb import connect
 from transqueue.mongodb.catalog import BELIEVED_SECONDS
-from transqueue.report import ProcessReport
 
 TOLD = {"greet": {"state": "ok", "reason": "", "types": ["greet"]}, "a.$b": {"state": "broken", "reason": "$where"}}
 WORKER = ProcessReport(role="worker", host="here", slot=0, pid=7, plugins=TOLD)

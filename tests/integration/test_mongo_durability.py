@@ -9,12 +9,12 @@ import pymongo
 import pytest
 
 from transqueue.access import Scope
+from transqueue.admin.part import Part, Reload
+from transqueue.admin.report import WorkerReport
+from transqueue.admin.retention import Retention
 from transqueue.errors import QueueUnavailable
 from transqueue.mongodb.connection import CALL_SECONDS
-from transqueue.part import Part, Reload
 from transqueue.queue import Casualty, TransactionQueue, WorkerRecord
-from transqueue.report import WorkerReport
-from transqueue.retention import Retention
 from transqueue.transaction import KEYED_LANES, Idempotency, Stamp, State
 
 MAJORITY = {"w": "majority", "j": True}

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from transqueue.admin.retention import Retention
 from transqueue.mongodb.connection import Connection
 from transqueue.mongodb.sweep import Sweep
 from transqueue.mongodb.turns import Turns
-from transqueue.retention import Retention
 from transqueue.transaction import Idempotency, Stamp, State, TransactionIds
 
 WEEK = Retention(days={State.DONE: 7, State.REJECTED: 30, State.CANCELLED: 30, State.DEAD: None}, key_days=30)

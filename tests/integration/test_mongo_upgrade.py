@@ -8,11 +8,11 @@ from itertools import count
 
 import pytest
 
+from transqueue.admin.explain import explain
 from transqueue.api.app import create_app
 from transqueue.config import Config
 from transqueue.errors import QueueUnavailable
 from transqueue.events import Events
-from transqueue.explain import explain
 from transqueue.mongodb import connect, documents, indexes
 from transqueue.outcome import Outcome, Verb
 from transqueue.plugins import load_plugins

@@ -9,12 +9,12 @@ from datetime import timedelta
 import pytest
 from pymongo import WriteConcern
 
-from transqueue.cause import cause_of
-from transqueue.filter import Filter
+from transqueue.admin.cause import cause_of
+from transqueue.admin.filter import Filter
+from transqueue.admin.report import WorkerReport
 from transqueue.mongodb.documents import encode
 from transqueue.mongodb.listing import LOOKED_THROUGH
 from transqueue.queue import Casualty
-from transqueue.report import WorkerReport
 from transqueue.transaction import LANES, State, Transaction, TransactionIds
 
 STORED = 60_000

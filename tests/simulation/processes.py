@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from transqueue.marker import Marker
+from transqueue.process.marker import Marker
 
 from .hub import Hub, Process, Thread
 

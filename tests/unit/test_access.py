@@ -12,10 +12,10 @@ import pytest
 
 from transqueue.access import Access, ApiKey, Guard, Keyring, Scope, Strangers, new_key, require_keys
 from transqueue.access.key import fits, hashed, parts
+from transqueue.access.remembered import FRESH_SECONDS, STALE_SECONDS, Remembered
 from transqueue.access.strangers import ADDRESSES, BURST, REFILL_SECONDS
 from transqueue.errors import KeysMissing, QueueUnavailable, SubmissionRefused
 from transqueue.events import Events
-from transqueue.remembered import FRESH_SECONDS, STALE_SECONDS, Remembered
 from transqueue.testing import SettableClock
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)

@@ -14,7 +14,7 @@ from transqueue.errors import QueueUnavailable, TrackLost
 from transqueue.events import Events
 from transqueue.executor import Bound, Executor
 from transqueue.handlers import marks
-from transqueue.marker import Marker
+from transqueue.process.marker import Marker
 from transqueue.queue import WorkerRecord
 from transqueue.testing import MemoryQueue, SettableClock
 from transqueue.transaction import Stamp, State, Transaction, TransactionIds, keyed_lane

@@ -10,11 +10,11 @@ from itertools import count
 import pytest
 
 from transqueue import Handler, Reject, handler
-from transqueue.event_loop import EventLoop
 from transqueue.events import Events
 from transqueue.executor import Bound, Executor
 from transqueue.handlers import marks
-from transqueue.marker import Marker
+from transqueue.process.event_loop import EventLoop
+from transqueue.process.marker import Marker
 from transqueue.queue import WorkerRecord
 from transqueue.testing import MemoryQueue, SettableClock
 from transqueue.transaction import Stamp, State, Transaction, TransactionIds, keyed_lane

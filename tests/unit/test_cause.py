@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from transqueue.cause import CAUSE_LENGTH, cause_of, parts_of
+from transqueue.admin.cause import CAUSE_LENGTH, cause_of, parts_of
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 import pytest
 
 from transqueue.config import Config, WorkersConfig
-from transqueue.lifeline import boot_time
+from transqueue.process.lifeline import boot_time
 from transqueue.queue import Casualty
 from transqueue.supervisor import child as child_module
 from transqueue.supervisor.child import LEAVE_SECONDS, TERMINATE_GRACE_SECONDS, Child

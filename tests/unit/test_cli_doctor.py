@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from transqueue.admin.part import Part, Reload
+from transqueue.admin.pause import Pause
 from transqueue.cli import machine
 from transqueue.cli.deployment import check_clock, check_dead, check_parts, check_paused, check_waiting
 from transqueue.cli.doctor import check_plugins
 from transqueue.cli.finding import Verdict
 from transqueue.cli.machine import check_folder, check_mongod
 from transqueue.config import Config
-from transqueue.part import Part, Reload
-from transqueue.pause import Pause
 from transqueue.plugins import PluginState
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

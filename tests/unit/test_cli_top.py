@@ -9,14 +9,14 @@ import click
 import pytest
 from rich.console import Console
 
+from transqueue.admin.crew import LiveWorker
+from transqueue.admin.filter import Filter
+from transqueue.admin.measures import Depth, Depths, Point
+from transqueue.admin.pause import Pause
+from transqueue.admin.report import WorkerReport
 from transqueue.cli import change
 from transqueue.cli.chosen import Moment, filter_of
 from transqueue.cli.top import MINUTES, View, shown
-from transqueue.crew import LiveWorker
-from transqueue.filter import Filter
-from transqueue.measures import Depth, Depths, Point
-from transqueue.pause import Pause
-from transqueue.report import WorkerReport
 from transqueue.transaction import State
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from transqueue.event_loop import EventLoop
+from transqueue.process.event_loop import EventLoop
 
 NAME = contextvars.ContextVar("name", default="nobody")
 

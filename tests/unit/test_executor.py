@@ -11,9 +11,9 @@ from marshmallow import Schema, fields
 from transqueue import Reject, RetryLater, handler
 from transqueue.executor import Bound, Executor, is_completion
 from transqueue.handlers import NoDatabase, marks
-from transqueue.lifeline import boot_time
-from transqueue.marker import Marker
 from transqueue.outcome import Verb
+from transqueue.process.lifeline import boot_time
+from transqueue.process.marker import Marker
 from transqueue.testing import SettableClock
 from transqueue.transaction import Transaction
 

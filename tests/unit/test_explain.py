@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from transqueue.explain import Ahead, Circumstances, Holder, explain, outlined
-from transqueue.pause import Pause, covers, pause_of
+from transqueue.admin.explain import Ahead, Circumstances, Holder, explain, outlined
+from transqueue.admin.pause import Pause, covers, pause_of
 from transqueue.transaction import Lease, State, Transaction
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from transqueue.admin.report import WorkerReport
 from transqueue.errors import QueueUnavailable
 from transqueue.events import Events
 from transqueue.queue import Casualty, WorkerRecord
-from transqueue.report import WorkerReport
 from transqueue.supervisor import keeper as keeper_module
 from transqueue.supervisor.keeper import RENEWALS_PER_LEASE, RESCUE_SECONDS, LeaseKeeper
 from transqueue.testing import MemoryQueue, SettableClock

@@ -9,14 +9,14 @@ import textwrap
 
 import pytest
 
-from transqueue.lifeline import ON_LINUX, boot_time
+from transqueue.process.lifeline import ON_LINUX, boot_time
 
 pytestmark = pytest.mark.skipif(not ON_LINUX, reason="these are the promises of Linux")
 
 LIMIT = 60  # for a process to end, on a busy machine
 HEAD = """
     import os, re, signal, subprocess, sys, threading
-    from transqueue.lifeline import LeaseAlarm, boot_time, die_with_parent
+    from transqueue.process.lifeline import LeaseAlarm, boot_time, die_with_parent
 
     def busy_until(moment):
         while boot_time() < moment:

@@ -136,7 +136,7 @@ def test_whatever_is_logged_in_an_attempt_has_the_transaction_and_its_request_on
         from datetime import UTC, datetime
         from transqueue import Handler
         from transqueue.executor import Bound, Executor
-        from transqueue.marker import Marker
+        from transqueue.process.marker import Marker
         from transqueue.testing import SettableClock
         from transqueue.transaction import Transaction
         start(as_json=True)

@@ -6,7 +6,7 @@ import multiprocessing
 
 import pytest
 
-from transqueue.marker import Marker
+from transqueue.process.marker import Marker
 
 ID = "172312840112395849234"
 

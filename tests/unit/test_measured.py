@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from transqueue.measures import ALL, LAPSES, Tally
+from transqueue.admin.measures import ALL, LAPSES, Tally
 from transqueue.mongodb.measured import Measured
 from transqueue.outcome import Outcome, Verb
 from transqueue.queue import Receipt, Settlement

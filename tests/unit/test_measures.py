@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from transqueue.admin.measures import ALL, BUCKETS, DEATHS, STARTS, Tally, added, cumulated, quantile, steps
 from transqueue.events import Events
-from transqueue.measures import ALL, BUCKETS, DEATHS, STARTS, Tally, added, cumulated, quantile, steps
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from transqueue import offspring
-from transqueue.lifeline import ON_LINUX
+from transqueue.process import offspring
+from transqueue.process.lifeline import ON_LINUX
 
 pytestmark = pytest.mark.skipif(not ON_LINUX, reason="the mark is Linux's")
 
 HEAD = """
     import os, subprocess, sys
-    from transqueue.offspring import become_founder, end_offspring, end_orphans
+    from transqueue.process.offspring import become_founder, end_offspring, end_orphans
 
     def tell(pid):
         os.write(1, b"%d\\n" % pid)

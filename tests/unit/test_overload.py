@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import urllib3
 
+from transqueue.admin.measures import Depth, Depths, Point
 from transqueue.api.overload import LONGEST_SECONDS, Overload
 from transqueue.cli.submitter import FIRST_MEETING, LATER
 from transqueue.errors import QueueUnavailable, SubmissionRefused
-from transqueue.measures import Depth, Depths, Point
 from transqueue.testing import SettableClock
 
 NOW = datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)

@@ -10,7 +10,7 @@ from transqueue import Handler
 from transqueue.errors import QueueUnavailable
 from transqueue.events import Events
 from transqueue.executor import Bound, Executor
-from transqueue.marker import Marker
+from transqueue.process.marker import Marker
 from transqueue.queue import WorkerRecord
 from transqueue.testing import MemoryQueue, SettableClock
 from transqueue.transaction import Stamp, State, Transaction, TransactionIds, keyed_lane

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from transqueue.admin.retention import Fate, Retention
 from transqueue.cli.sweeper import retention_of
 from transqueue.config import Config, RetentionConfig
-from transqueue.retention import Fate, Retention
 from transqueue.transaction import State
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)

@@ -10,7 +10,7 @@ import textwrap
 LIMIT = 60
 HEAD = """
     import os, select, signal, sys, threading, time
-    from transqueue.signals import StopFlag
+    from transqueue.process.signals import StopFlag
 
     def get(number):
         os.kill(os.getpid(), number)

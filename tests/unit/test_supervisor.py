@@ -9,10 +9,10 @@ from itertools import pairwise
 
 import pytest
 
+from transqueue.admin.report import WorkerReport
 from transqueue.config import Config, WorkersConfig
 from transqueue.events import Events
 from transqueue.queue import Casualty, WorkerRecord
-from transqueue.report import WorkerReport
 from transqueue.supervisor import supervisor as supervisor_module
 from transqueue.supervisor.starts import BOOT_SECONDS
 from transqueue.supervisor.supervisor import BACKOFF_SECONDS, CRASHED_SECONDS, HEALTHY_SECONDS, Supervisor

@@ -9,10 +9,10 @@ import pytest
 
 from transqueue import Handler
 from transqueue.errors import QueueUnavailable, SubmissionRefused, TrackLost
-from transqueue.event_loop import EventLoop
 from transqueue.events import Events
 from transqueue.executor import Bound, Executor
-from transqueue.marker import Marker
+from transqueue.process.event_loop import EventLoop
+from transqueue.process.marker import Marker
 from transqueue.queue import WorkerRecord
 from transqueue.submission import Admission
 from transqueue.testing import MemoryQueue, SettableClock

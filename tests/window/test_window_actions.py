@@ -6,8 +6,8 @@ import re
 from datetime import timedelta
 
 from transqueue.access import Scope
+from transqueue.admin.part import Part, Reload
 from transqueue.api.overload import Overload
-from transqueue.part import Part, Reload
 from transqueue.transaction import State
 
 

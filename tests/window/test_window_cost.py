@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from pymongo import WriteConcern
 
-from transqueue.cause import cause_of
+from transqueue.admin.cause import cause_of
 from transqueue.mongodb import connect
 from transqueue.mongodb.documents import encode
 from transqueue.transaction import LANES, Stamp, Transaction, TransactionIds, keyed_lane

@@ -6,12 +6,12 @@ import re
 
 import pytest
 
+from transqueue.admin.report import WorkerReport
 from transqueue.errors import QueueUnavailable
 from transqueue.mongodb.connection import Q_INDEXES
 from transqueue.outcome import Outcome, Verb
 from transqueue.plugins import PluginState
 from transqueue.queue import Settlement
-from transqueue.report import WorkerReport
 from transqueue.transaction import OnEnd
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>"

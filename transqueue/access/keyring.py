@@ -14,9 +14,9 @@ from typing import Protocol
 
 from ..clock import Clock
 from ..errors import QueueUnavailable
-from ..remembered import Remembered
 from .access import Access
 from .key import ApiKey, fits, parts
+from .remembered import Remembered
 
 USED_AGAIN = timedelta(seconds=60)  # how exactly the last use is kept
 

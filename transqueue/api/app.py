@@ -12,11 +12,11 @@ from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from ..access import Guard
+from ..admin.part import Part
 from ..clock import Clock
 from ..config import Config
 from ..errors import QueueUnavailable, SubmissionRefused, where
 from ..events import Events
-from ..part import Part
 from ..queue import TransactionQueue
 from ..submission import Admission
 from .answers import answer, protected, refusal

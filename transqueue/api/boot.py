@@ -15,8 +15,8 @@ from typing import Any
 from ..config import Config, Unusable
 from ..errors import PluginBroken
 from ..events import Events
-from ..lifeline import boot_time
 from ..plugins.isolation import is_strict, unsurvived
+from ..process.lifeline import boot_time
 
 LOOK_SECONDS = 0.2
 NAME_BYTES = 128

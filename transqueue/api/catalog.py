@@ -8,14 +8,14 @@ from typing import Any, Protocol
 
 from flask import Response
 
+from ..admin.part import Part
+from ..admin.pause import Pause
+from ..admin.report import ProcessReport
 from ..errors import SubmissionRefused
 from ..events import Events
 from ..handlers import Handler
-from ..part import Part
-from ..pause import Pause
 from ..plugins import PluginState
 from ..queue import TransactionQueue
-from ..report import ProcessReport
 from ..submission import SINGLE_BYTES, Table
 from .answers import success
 from .pauses import shown_pause

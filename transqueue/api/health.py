@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 from flask import Response
 
+from ..admin.measures import COUNTED
 from ..errors import QueueUnavailable, SubmissionRefused
-from ..measures import COUNTED
 from ..queue import TransactionQueue
 from ..submission import Table
 from ..transaction import ID_LENGTH

@@ -8,9 +8,9 @@ from flask import Flask
 
 from .. import logs
 from ..access import Guard, Keyring, Strangers, require_keys
+from ..admin.measures import FLUSH_SECONDS
 from ..config import Config
 from ..events import Events
-from ..measures import FLUSH_SECONDS
 from ..mongodb import connect
 from ..plugins import Reporting, load_plugins
 from ..plugins.enabled import Before, nothing

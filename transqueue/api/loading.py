@@ -14,9 +14,9 @@ from typing import Any
 
 from ..config import Config
 from ..errors import TransQueueError
-from ..lifeline import die_with_parent
-from ..offspring import become_founder
 from ..plugins.enabled import nothing
+from ..process.lifeline import die_with_parent
+from ..process.offspring import become_founder
 from .boot import BootNote
 
 CONNECTIONS = 1024  # at once; the server accepts no more

@@ -15,12 +15,24 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
-from ..crew import LiveWorker
-from ..measures import ACCEPTED, ALL, BUCKETS, DEATHS, HISTOGRAMS, LAPSES, OUTCOMES, STARTS, Depths, Figures, cumulated
-from ..pause import Pause
+from ..admin.crew import LiveWorker
+from ..admin.measures import (
+    ACCEPTED,
+    ALL,
+    BUCKETS,
+    DEATHS,
+    HISTOGRAMS,
+    LAPSES,
+    OUTCOMES,
+    STARTS,
+    Depths,
+    Figures,
+    cumulated,
+)
+from ..admin.pause import Pause
+from ..admin.report import ProcessReport
 from ..plugins import PluginState
 from ..queue import TransactionQueue
-from ..report import ProcessReport
 
 TEXT = CONTENT_TYPE_PLAIN_0_0_4
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
 
+from ..admin.measures import Measures
 from ..clock import Clock
 from ..errors import SubmissionRefused
-from ..measures import Measures
 
 ROOM = 0.1  # of the bound: those turned away come back when so much is free again
 SHORTEST_SECONDS, LONGEST_SECONDS = 1, 300

@@ -8,9 +8,9 @@ from typing import Any
 from flask import Response
 from marshmallow import Schema, fields, validate
 
+from ..admin.pause import REASON_LENGTH, Pause, covers, pause_of
 from ..errors import SubmissionRefused
 from ..operator import Operator
-from ..pause import REASON_LENGTH, Pause, covers, pause_of
 from ..queue import TransactionQueue
 from ..submission import Table
 from .answers import success

@@ -20,8 +20,8 @@ from typing import Any, Protocol
 from granian.net import SocketSpec  # type: ignore[attr-defined]
 from granian.server.mp import MPServer
 
+from ..admin.part import Reload
 from ..errors import ReloadRefused
-from ..part import Reload
 from .loading import Loader, load
 
 BOOT_SECONDS = 120.0

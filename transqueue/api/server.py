@@ -18,8 +18,8 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from ..errors import AddressTaken, TransQueueError
-from ..offspring import end_orphans
 from ..plugins.isolation import limit_seconds
+from ..process.offspring import end_orphans
 from .boot import BootNote, BootWatch
 from .loading import CONNECTIONS, Loader, Loading, load
 from .renewal import RenewableServer, Renewals

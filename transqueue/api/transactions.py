@@ -9,8 +9,8 @@ from flask import Response
 from marshmallow import Schema, fields, validate
 
 from ..access import Scope
+from ..admin.explain import explain, outlined
 from ..errors import SubmissionRefused
-from ..explain import explain, outlined
 from ..handlers import TYPE_LENGTH
 from ..operator import Operator
 from ..queue import TransactionQueue

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from ..audit import AuditEntry
+from ..admin.audit import AuditEntry
 from ..submission import write_json
 from .screen import print_table, told_time
 from .setup import Setup

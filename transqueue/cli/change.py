@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ..filter import Filter
+from ..admin.filter import Filter
 from ..mongodb import MongoQueue
 from ..operator import Operator
 from ..transaction import State, Transaction

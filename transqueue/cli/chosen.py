@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ..filter import Filter
+from ..admin.filter import Filter
 from ..mongodb import MongoQueue
 from ..transaction import State, Transaction
 

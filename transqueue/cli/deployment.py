@@ -8,12 +8,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ..admin.part import Part
+from ..admin.pause import Pause
 from ..clock import HostClock
 from ..errors import QueueUnavailable, TopologyRefused, TransQueueError
 from ..mongodb import MongoQueue
 from ..mongodb.embedded import attach
-from ..part import Part
-from ..pause import Pause
 from .finding import Finding, ok, warning, wrong
 from .screen import told_seconds, told_time
 from .setup import Setup

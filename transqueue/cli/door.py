@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection as Link
 
 import click
 
+from ..admin.part import Reload
 from ..api.boot import LeftOut
 from ..api.loading import Loader, Loading
 from ..api.renewal import Renewal
@@ -18,9 +19,8 @@ from ..api.server import serve
 from ..config import Config
 from ..errors import PluginBroken, TransQueueError
 from ..events import Events
-from ..lifeline import boot_time, die_with_parent
-from ..part import Reload
-from ..signals import interrupts_held
+from ..process.lifeline import boot_time, die_with_parent
+from ..process.signals import interrupts_held
 from .judging import Ruling
 
 STOP_SECONDS = 8.0

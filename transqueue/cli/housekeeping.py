@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
+from ..admin.measures import FLUSH_SECONDS
 from ..config import Config
 from ..events import Events
-from ..measures import FLUSH_SECONDS
 from ..mongodb import MongoQueue
 from ..ticker import Ticker
 from .sweeper import Sweeper

@@ -18,9 +18,9 @@ from urllib3.exceptions import HTTPError
 from ..api.server import check_free
 from ..config import Config
 from ..errors import AddressTaken, MongodNotStarted
-from ..lifeline import ON_LINUX
 from ..mongodb.binary import find_mongod
 from ..mongodb.mongod_failures import CANNOT_EXECUTE, NOT_FOUND, explain_failure
+from ..process.lifeline import ON_LINUX
 from .finding import Finding, ok, warning, wrong
 from .setup import api_url
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import click
 
-from ..explain import explain as explained
+from ..admin.explain import explain as explained
+from ..admin.part import Part, Reload
+from ..admin.pause import pause_of
 from ..mongodb import MongoQueue
 from ..operator import Operator
-from ..part import Part, Reload
-from ..pause import pause_of
 from .screen import plain
 from .setup import COULD_NOT_ASK, NO, Setup, fail
 from .who import by

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import click
 
+from ..admin.report import ProcessReport
 from ..errors import TransQueueError
 from ..plugins import PluginState
 from ..plugins.probe import Probe
-from ..report import ProcessReport
 from ..submission import write_json
 from .plugin_new import new
 from .plugin_show import show

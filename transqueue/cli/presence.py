@@ -10,11 +10,11 @@ from types import TracebackType
 from typing import Self
 
 from .. import __version__
+from ..admin.part import Part, Reload, Role
 from ..config import Config
 from ..errors import TransQueueError
 from ..events import Events
 from ..mongodb import MongoQueue
-from ..part import Part, Reload, Role
 from ..ticker import Ticker
 
 BEAT_SECONDS = 1.0

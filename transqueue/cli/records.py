@@ -11,7 +11,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from ..measures import COUNTED, Depths
+from ..admin.measures import COUNTED, Depths
 from ..submission import write_json
 from ..transaction import State, Transaction
 from .chosen import filter_of, filtered, matching

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Protocol
 
+from ..admin.part import Reload
 from ..config import Config
 from ..events import Events
-from ..part import Reload
-from ..signals import ReloadFlag
+from ..process.signals import ReloadFlag
 from ..supervisor import Supervisor
 from .judging import Judging, Ruling
 

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from ..admin.part import Reload
 from ..api.loading import Loader
 from ..api.renewal import Renewal
 from ..config import Config
 from ..errors import ReloadRefused
 from ..events import Events
-from ..part import Reload
 from .judging import Judging, Ruling
 
 LOOK_SECONDS = 0.05

@@ -12,7 +12,7 @@ from ..config import Config
 from ..errors import PluginBroken
 from ..events import Events
 from ..plugins.probe import Probe
-from ..signals import ReloadFlag, StopFlag
+from ..process.signals import ReloadFlag, StopFlag
 from ..supervisor import Supervisor
 from .housekeeping import housekeeping
 from .judging import Ruling

@@ -7,11 +7,11 @@ import time
 import uuid
 from collections.abc import Callable
 
+from ..admin.retention import Retention
 from ..config import Config
 from ..errors import TransQueueError
 from ..events import Events
 from ..mongodb import MongoQueue
-from ..retention import Retention
 from ..transaction import State
 
 FIRST_SECONDS = 2.0

@@ -17,10 +17,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ..crew import LiveWorker
-from ..measures import Depth, Depths, Point, added
+from ..admin.crew import LiveWorker
+from ..admin.measures import Depth, Depths, Point, added
+from ..admin.pause import Pause, pause_of
 from ..mongodb import MongoQueue
-from ..pause import Pause, pause_of
 from .screen import plain, told_seconds
 from .setup import Setup
 

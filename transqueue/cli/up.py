@@ -19,11 +19,11 @@ from ..api.server import check_free
 from ..config import Config
 from ..errors import MongodNotStarted
 from ..events import Events
-from ..lifeline import boot_time
 from ..mongodb import connect
 from ..mongodb.embedded import PrivateMongod
 from ..plugins.probe import Probe
-from ..signals import ReloadFlag, StopFlag
+from ..process.lifeline import boot_time
+from ..process.signals import ReloadFlag, StopFlag
 from ..supervisor import Neighbour, Supervisor
 from .credential import api_key, key_file
 from .door import Door

@@ -7,10 +7,10 @@ from datetime import timedelta
 from flask import request, url_for
 
 from ..access import Scope
-from ..cause import CAUSE_LENGTH, parts_of
+from ..admin.cause import CAUSE_LENGTH, parts_of
+from ..admin.pause import REASON_LENGTH
 from ..errors import SubmissionRefused
 from ..operator import Operator
-from ..pause import REASON_LENGTH
 from ..submission import read_envelope, read_json, write_json
 from . import query
 from .entrance import access, note, require

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..cause import CAUSE_LENGTH, parts_of
+from ..admin.cause import CAUSE_LENGTH, parts_of
 from ..mongodb.failures import CAUSES, COUNTED, REDRIVEN
 from . import query
 from .query import Arguments

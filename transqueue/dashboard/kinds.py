@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from ..admin.measures import Depth
+from ..admin.pause import Pause, pause_of
 from ..handlers import Handler
-from ..measures import Depth
-from ..pause import Pause, pause_of
 from . import trend
 from .overview import state_of
 from .query import Arguments, choice

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..cause import CAUSE_LENGTH
-from ..filter import Filter
+from ..admin.cause import CAUSE_LENGTH
+from ..admin.filter import Filter
 from ..transaction import State
 from . import query
 from .query import Arguments

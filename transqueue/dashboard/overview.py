@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..measures import ALL, Depth, Point, added
-from ..pause import Pause, pause_of
+from ..admin.measures import ALL, Depth, Point, added
+from ..admin.pause import Pause, pause_of
 from . import trend
 from .query import Arguments, choice
 from .sparkline import sparkline

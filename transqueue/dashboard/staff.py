@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from ..report import EndedWorker
+from ..admin.report import EndedWorker
 from .query import Arguments
 from .window import Window
 

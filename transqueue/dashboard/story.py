@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from ..explain import explain
+from ..admin.explain import explain
 from ..submission import write_json
 from ..transaction import ENDED, HISTORY_KEPT, State, Transaction
 from .window import Window

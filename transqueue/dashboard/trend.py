@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ..measures import Point
+from ..admin.measures import Point
 from .window import Window
 
 FAILED = ("dead", "rejected")

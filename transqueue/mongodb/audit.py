@@ -8,7 +8,7 @@ from typing import Any
 from bson import ObjectId
 from pymongo import DESCENDING
 
-from ..audit import TEXT_LENGTH, Audit, AuditEntry, AuditPage, bounded
+from ..admin.audit import TEXT_LENGTH, Audit, AuditEntry, AuditPage, bounded
 from .connection import Connection, answering
 from .documents import Document
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pymongo import UpdateOne
 
-from ..report import ProcessReport
+from ..admin.report import ProcessReport
 from .connection import Connection, answering
 from .documents import known
 

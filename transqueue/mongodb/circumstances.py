@@ -7,9 +7,9 @@ from typing import Any
 
 from pymongo import ASCENDING
 
-from ..crew import LiveWorker, able
-from ..explain import POSITION_LIMIT, Ahead, Circumstances, Holder
-from ..pause import Pausing, pause_of
+from ..admin.crew import LiveWorker, able
+from ..admin.explain import POSITION_LIMIT, Ahead, Circumstances, Holder
+from ..admin.pause import Pausing, pause_of
 from ..transaction import FREE_LANES, VERSION, State, Transaction
 from .connection import Connection, answering
 from .documents import Document, decode

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Self
 
 from ..events import Events
-from ..lifeline import ON_LINUX
+from ..process.lifeline import ON_LINUX
 from .binary import find_mongod
 from .guard import release_guard, spawn, spawn_guard
 from .instance import Instance, free_port, new_instance, read_instance, write_instance

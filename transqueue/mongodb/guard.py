@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
-from ..lifeline import ON_LINUX, die_with_parent
+from ..process.lifeline import ON_LINUX, die_with_parent
 from .instance import process_started
 
 

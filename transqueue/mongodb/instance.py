@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ..errors import MongodNotStarted
-from ..lifeline import ON_LINUX
+from ..process.lifeline import ON_LINUX
 
 FILE = "mongod.json"
 

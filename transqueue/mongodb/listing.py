@@ -13,7 +13,7 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import OperationFailure
 
-from ..filter import Filter
+from ..admin.filter import Filter
 from ..queue import Page
 from ..transaction import State, Transaction
 from .connection import Connection, answering

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 
+from ..admin.measures import ACCEPTED, ALL, LAPSES, Tally
 from ..clock import Clock
-from ..measures import ACCEPTED, ALL, LAPSES, Tally
 from ..outcome import Verb
 from ..queue import Effects, Perform, Receipt, Settlement
 from ..transaction import Transaction

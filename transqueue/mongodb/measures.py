@@ -18,7 +18,7 @@ from typing import Any
 from pymongo import ASCENDING, IndexModel, UpdateOne
 from pymongo.errors import DuplicateKeyError, ServerSelectionTimeoutError
 
-from ..measures import ALL, Depth, Depths, Figures, Measures, Point, Tally, added, steps
+from ..admin.measures import ALL, Depth, Depths, Figures, Measures, Point, Tally, added, steps
 from ..transaction import State
 from .connection import Connection, answering
 from .documents import Document

@@ -13,7 +13,7 @@ from typing import Any
 
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 
-from ..part import Part, Reload
+from ..admin.part import Part, Reload
 from .connection import Connection, answering
 
 GONE_SECONDS = 10

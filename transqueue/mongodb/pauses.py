@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pymongo.errors import DuplicateKeyError
 
-from ..pause import REASON_LENGTH, Pause, Pausing
+from ..admin.pause import REASON_LENGTH, Pause, Pausing
 from .connection import Connection, answering
 
 

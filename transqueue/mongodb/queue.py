@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from ..admin.explain import Circumstances
+from ..admin.filter import Filter
+from ..admin.pause import Pause
+from ..admin.report import EndedWorker, WorkerReport
 from ..clock import ServerClock
 from ..errors import QueueUnavailable
-from ..explain import Circumstances
-from ..filter import Filter
-from ..pause import Pause
 from ..queue import (
     Casualty,
     LiveWorker,
@@ -22,7 +23,6 @@ from ..queue import (
     TransactionQueue,
     WorkerRecord,
 )
-from ..report import EndedWorker, WorkerReport
 from ..transaction import FREE_LANES, KEYED_LANES, State, Transaction
 from .api_keys import ApiKeys
 from .audit import MongoAudit

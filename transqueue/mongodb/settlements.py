@@ -17,7 +17,7 @@ from pymongo import UpdateMany
 from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 
-from ..cause import cause_of
+from ..admin.cause import cause_of
 from ..errors import QueueUnavailable, TrackLost
 from ..order import leaves_key
 from ..outcome import Verb

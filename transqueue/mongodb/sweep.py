@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..retention import Fate, Retention
+from ..admin.retention import Fate, Retention
 from ..transaction import ENDED, ID_LENGTH, VERSION, State
 from .connection import Connection, answering
 from .documents import Document

@@ -14,11 +14,11 @@ from typing import Any
 
 from pymongo import DESCENDING, UpdateMany, UpdateOne
 
+from ..admin.cause import cause_of
+from ..admin.report import EndedWorker, WorkerReport
 from ..backoff import backoff_seconds
-from ..cause import cause_of
 from ..order import leaves_key
 from ..queue import Casualty, LiveWorker, Rescue, WorkerRecord
-from ..report import EndedWorker, WorkerReport
 from ..transaction import HISTORY_KEPT, MAX_CRASHES, State
 from .connection import Connection, answering
 from .documents import READABLE, Document, known

@@ -22,8 +22,8 @@ from typing import Any, Self, TypeVar
 from ..config import Config, Unusable
 from ..errors import PluginBroken, TransQueueError
 from ..events import Events
-from ..lifeline import die_with_parent
-from ..offspring import become_founder, end_offspring
+from ..process.lifeline import die_with_parent
+from ..process.offspring import become_founder, end_offspring
 from . import transaction_module
 from .enabled import enabled
 from .find import installed

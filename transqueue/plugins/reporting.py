@@ -7,10 +7,10 @@ import socket
 from contextlib import suppress
 from typing import Protocol
 
+from ..admin.report import ProcessReport
 from ..errors import TransQueueError
 from ..events import Events
 from ..hookspecs import Role
-from ..report import ProcessReport
 from ..ticker import Ticker
 from .table import HandlerTable
 

@@ -12,12 +12,12 @@ from multiprocessing.connection import Connection as Link
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from ..admin.report import WorkerReport, resident_bytes
 from ..config import Config
 from ..errors import PluginBroken
-from ..marker import Marker
+from ..process.marker import Marker
+from ..process.signals import interrupts_held
 from ..queue import Casualty
-from ..report import WorkerReport, resident_bytes
-from ..signals import interrupts_held
 from ..worker.process import EXIT_BOOT_FAILED, EXIT_TRACK_LOST, Assignment, Starting, alarm_moment, work
 
 TERMINATE_GRACE_SECONDS = 2.0

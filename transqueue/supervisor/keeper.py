@@ -16,7 +16,7 @@ from typing import Protocol
 
 from ..errors import QueueUnavailable
 from ..events import Events
-from ..lifeline import boot_time
+from ..process.lifeline import boot_time
 from ..queue import Casualty, Rescue, TransactionQueue
 from ..worker.process import alarm_moment
 from .child import Child

@@ -16,11 +16,11 @@ from typing import Any, Protocol
 
 from ..config import Config
 from ..events import Events
-from ..lifeline import boot_time
-from ..offspring import end_orphans
 from ..plugins.isolation import limit_seconds
+from ..process.lifeline import boot_time
+from ..process.offspring import end_orphans
+from ..process.signals import StopFlag
 from ..queue import TransactionQueue
-from ..signals import StopFlag
 from .child import Child
 from .keeper import LeaseKeeper
 from .starts import Starts

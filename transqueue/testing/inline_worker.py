@@ -10,13 +10,13 @@ from dataclasses import replace
 from functools import partial
 
 from ..clock import Clock
-from ..event_loop import EventLoop
 from ..events import Events
 from ..executor import Bound, Executor, NewTransaction
 from ..handlers import Handler
-from ..marker import Marker
 from ..outcome import Outcome
 from ..plugins import HandlerTable
+from ..process.event_loop import EventLoop
+from ..process.marker import Marker
 from ..queue import Casualty, TransactionQueue, WorkerRecord
 from ..transaction import LANES, Transaction
 from ..worker.batch import Batches, Steps

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from ..admin.crew import LiveWorker, able
+from ..admin.explain import POSITION_LIMIT, Ahead, Circumstances, Holder
+from ..admin.pause import Pause, pause_of
 from ..clock import Clock
-from ..crew import LiveWorker, able
-from ..explain import POSITION_LIMIT, Ahead, Circumstances, Holder
 from ..order import leaves_key
-from ..pause import Pause, pause_of
 from ..transaction import State, Transaction
 
 

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
+from ..admin.measures import ALL, Depth, Depths, Figures, Measures, Point, Tally, added, steps
 from ..clock import Clock
-from ..measures import ALL, Depth, Depths, Figures, Measures, Point, Tally, added, steps
 from ..transaction import State, Transaction
 
 

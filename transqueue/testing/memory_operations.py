@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from ..audit import Audit, AuditEntry, AuditPage, bounded
+from ..admin.audit import Audit, AuditEntry, AuditPage, bounded
+from ..admin.pause import REASON_LENGTH, Pause, Pausing
 from ..clock import Clock
-from ..pause import REASON_LENGTH, Pause, Pausing
 
 
 class MemoryPauses(Pausing):

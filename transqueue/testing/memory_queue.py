@@ -18,11 +18,11 @@ from importlib import import_module
 from threading import RLock
 from typing import Any
 
+from ..admin.explain import Circumstances
+from ..admin.report import WorkerReport
 from ..clock import Clock, HostClock
-from ..explain import Circumstances
 from ..outcome import Verb
 from ..queue import Casualty, LiveWorker, Page, Perform, Receipt, Rescue, Settlement, TransactionQueue, WorkerRecord
-from ..report import WorkerReport
 from ..transaction import (
     ENDED,
     FREE_LANES,

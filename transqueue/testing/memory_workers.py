@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from ..admin.report import WorkerReport
 from ..clock import Clock
 from ..queue import LiveWorker, WorkerRecord
-from ..report import WorkerReport
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from ..executor import Bound, Company, Executor
-from ..lifeline import boot_time
+from ..process.lifeline import boot_time
 from ..queue import Settlement
 from ..transaction import Transaction
 

@@ -7,11 +7,11 @@ from inspect import isclass
 from typing import Any
 
 from ..errors import where
-from ..event_loop import EventLoop
 from ..events import Events
 from ..executor import Bound, NewTransaction
 from ..plugins import HandlerTable
 from ..plugins.enabled import Before, nothing
+from ..process.event_loop import EventLoop
 from ..submission import Admission, read_envelope, read_json, write_json
 from ..transaction import Transaction
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 
+from ..admin.pause import Pause, Pausing, pause_of
 from ..errors import QueueUnavailable
-from ..pause import Pause, Pausing, pause_of
 
 LOOK_SECONDS = 0.25  # within a second of the word, with what a worker has in its hands
 

@@ -19,19 +19,19 @@ from multiprocessing.connection import Connection as Link
 from typing import Any
 
 from .. import logs
+from ..admin.measures import FLUSH_SECONDS
 from ..config import Config
 from ..errors import PluginBroken, TrackLost, TransQueueError
-from ..event_loop import EventLoop
 from ..events import Events
 from ..executor import Bound, Executor
-from ..lifeline import LeaseAlarm, boot_time, die_with_parent
-from ..marker import Marker
-from ..measures import FLUSH_SECONDS
 from ..mongodb import connect
-from ..offspring import become_founder, end_offspring
 from ..plugins import HandlerTable, Reporting, load_plugins
+from ..process.event_loop import EventLoop
+from ..process.lifeline import LeaseAlarm, boot_time, die_with_parent
+from ..process.marker import Marker
+from ..process.offspring import become_founder, end_offspring
+from ..process.signals import StopFlag
 from ..queue import WorkerRecord
-from ..signals import StopFlag
 from ..submission import Admission
 from ..ticker import Ticker
 from ..transaction import KEYED_LANES

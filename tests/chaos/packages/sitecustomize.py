@@ -10,7 +10,7 @@ if os.environ.get("CHAOS_FOLDER"):
     chaos_listener.register()
 
 if os.environ.get("CHAOS_WITHOUT_ALARM"):
-    from transqueue.lifeline import LeaseAlarm
+    from transqueue.process.lifeline import LeaseAlarm
 
     LeaseAlarm.set = lambda _self, _moment: None
 

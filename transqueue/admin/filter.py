@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from datetime import datetime
 
-from .transaction import State
+from ..transaction import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

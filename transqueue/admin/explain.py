@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from ..transaction import State, Transaction
 from .pause import Pause
-from .transaction import State, Transaction
 
 OUTLINE = {
     "type_paused": "Its type is paused.",

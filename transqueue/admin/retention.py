@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from .transaction import State
+from ..transaction import State
 
 
 class Fate(StrEnum):
