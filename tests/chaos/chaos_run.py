@@ -17,8 +17,8 @@ import chaos_windows as windows
 from answers import Answers
 from checker import Evidence, Finding, check, gather
 from clients import Clients
-from faults import KILL_WORKER, PAUSE_WORKER, Faults
 from history import History
+from injections import KILL_WORKER, PAUSE_WORKER, Faults
 from operators import Operator
 from parties import DATABASE, SUPERVISORS, WORKERS_EACH, Parties
 from pymongo import MongoClient

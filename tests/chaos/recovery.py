@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from faults import KILL_API, KILL_PRIMARY, KILL_SUPERVISOR, KILL_WORKER, PAUSE_PRIMARY, PAUSE_WORKER, Fault
 from history import SUCCEEDED, Change
+from injections import KILL_API, KILL_PRIMARY, KILL_SUPERVISOR, KILL_WORKER, PAUSE_PRIMARY, PAUSE_WORKER, Fault
 from parties import LEASE_SECONDS
 
 
