@@ -23,8 +23,8 @@ $(DEV): $(RUN)
 	$(BIN)/python -m pip install --quiet --group dev
 	@touch $@
 
-# As many files at once as there are processors. JOBS=1 for one after the other.
-JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+# One file more at once than there are processors: many tests wait for processes. JOBS=1 for one after the other.
+JOBS ?= $(shell expr 1 + $$(nproc 2>/dev/null || echo 2))
 test: $(DEV) chromium promtool
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 

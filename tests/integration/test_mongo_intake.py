@@ -38,7 +38,7 @@ def keyed(desk, **fields):
 def test_a_replay_is_not_answered_while_the_first_copy_is_not_on_a_majority(desk, database, no_majority):
     first, second = keyed(desk), keyed(desk)
     no_majority(True)
-    database["Q"].with_options(write_concern=WriteConcern("majority")).insert_one(encode(first))
+    database["Q"].with_options(write_concern=WriteConcern(1)).insert_one(encode(first))
     with pytest.raises(QueueUnavailable), pymongo.timeout(0.7):
         desk.queue.enqueue([second])
     no_majority(False)
@@ -73,7 +73,7 @@ def test_the_first_copy_is_looked_for_again_until_a_majority_has_it(desk, databa
         time.sleep(seconds)
 
     no_majority(True)
-    database["Q"].with_options(write_concern=WriteConcern("majority")).insert_one(encode(first))
+    database["Q"].with_options(write_concern=WriteConcern(1)).insert_one(encode(first))
     monkeypatch.setattr(desk.queue._connection, "sleep", sleep)
     (receipt,) = Hasty(desk.queue._connection).enqueue([keyed(desk)])
     assert len(slept) >= 3
