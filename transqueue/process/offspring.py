@@ -26,7 +26,7 @@ _DEATH_MILLISECONDS = 1000  # for a killed one to be gone
 def become_founder() -> None:
     """This process, and all that it will start, can be told from now on. Call it before any plugin's code runs."""
     if _ON_LINUX:
-        with suppress(OSError, ValueError):  # a founder's own offspring cannot found anew: it ends with that founder
+        with suppress(OSError, ValueError):  # offspring of a founder founds nothing: it ends with that founder
             limit = _MARK + os.getpid()
             resource.setrlimit(resource.RLIMIT_RTTIME, (limit, limit))
 
