@@ -116,6 +116,8 @@ class PluginContract:
         for type, data in self._examples(kit).items():
             if type in self.outside:
                 continue
+            for one in kit.transactions():
+                kit.queue.cancel(one.id)  # what the last example enqueued might go before this one
             done = kit.perform(type, data)
             later = done.state is State.QUEUED and (done.error or "").startswith("RetryLater")
             claim(
