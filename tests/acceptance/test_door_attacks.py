@@ -62,12 +62,12 @@ class Claims:
         return []
 
 
-def load():
+def load(before):
     config = Config(api=ApiConfig(threads={THREADS}))
     return create_app(queue=MemoryQueue(), table=Claims(), config=config, clock=HostClock(), events=Events())
 
 
-def refuse():
+def refuse(before):
     raise TransQueueError("The database is not there.")
 
 

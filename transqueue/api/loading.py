@@ -14,15 +14,14 @@ from typing import Any
 
 from ..config import Config
 from ..errors import TransQueueError
-from ..plugins.enabled import nothing
+from ..plugins.enabled import Before, nothing
 from ..process.lifeline import die_with_parent
 from ..process.offspring import become_founder
-from .boot import BootNote
 
 CONNECTIONS = 1024  # at once; the server accepts no more
 BROKEN = "TRANSQUEUE_BROKEN"  # in the application's config: why, by the plugins that do not work in its process
 
-Loader = Callable[[], Any]
+Loader = Callable[[Before], Any]  # makes the application; tells of each plugin before its code is run
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +31,13 @@ class Loading:
     config: Config
     uri: str
     log_json: bool
-    note: BootNote | None = None
 
-    def __call__(self) -> Any:
+    def __call__(self, before: Before) -> Any:
         load_app = import_module(f"{__package__}.loader").load_app
-        before = self.note.write if self.note else nothing
         return load_app(self.config, self.uri, log_json=self.log_json, before=before)
 
 
-def load(loader: Loader, threads: int, front: int, said: Link | None = None) -> Any:
+def load(loader: Loader, threads: int, front: int, *, before: Before = nothing, said: Link | None = None) -> Any:
     """The application behind its gate, in a process that does not outlive its front process.
 
     Args:
@@ -50,7 +47,7 @@ def load(loader: Loader, threads: int, front: int, said: Link | None = None) -> 
     become_founder()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes tells all; only the front process decides
     try:
-        application = loader()
+        application = loader(before)
     except TransQueueError as error:
         if said:
             said.send(str(error))

@@ -99,7 +99,7 @@ class RenewableServer(MPServer):
 
     def _bring_up(self, spawn_target: Any, renewal: Renewal) -> WorkerProcess:
         said, theirs = multiprocessing.get_context("spawn").Pipe(duplex=False)
-        loader = partial(load, renewal.loader, self._threads, os.getpid(), theirs)
+        loader = partial(load, renewal.loader, self._threads, os.getpid(), said=theirs)
         new: WorkerProcess = self._spawn_worker(idx=0, target=spawn_target, callback_loader=loader)
         new.interrupt_by_parent = True  # until it is up its end is no trouble of the front's
         new.inner.start()

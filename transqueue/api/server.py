@@ -10,7 +10,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import socket
-from dataclasses import replace
 from functools import partial
 
 from granian.constants import HTTPModes, Interfaces
@@ -21,7 +20,7 @@ from ..errors import AddressTaken, TransQueueError
 from ..plugins.isolation import limit_seconds
 from ..process.offspring import end_orphans
 from .boot import BootNote, BootWatch
-from .loading import CONNECTIONS, Loader, Loading, load
+from .loading import CONNECTIONS, Loader, load
 from .renewal import RenewableServer, Renewals
 
 HEADER_SECONDS = 10  # for a request's headers to arrive, and for an idle connection to send the next ones
@@ -48,8 +47,6 @@ def serve(host: str, port: int, threads: int, loader: Loader, renewals: Renewals
     check_free(host, port)
     multiprocessing.set_start_method("spawn", force=True)
     server, note = _server(host, port, threads, renewals), BootNote()
-    if isinstance(loader, Loading):
-        loader = replace(loader, note=note)
 
     def end() -> None:
         server.wrks[0].inner.kill()
@@ -57,7 +54,7 @@ def serve(host: str, port: int, threads: int, loader: Loader, renewals: Renewals
     watch = BootWatch(note, limit_seconds(), end)
     watch.start()
     try:
-        server.serve(target_loader=partial(load, loader, threads, os.getpid()), wrap_loader=False)
+        server.serve(target_loader=partial(load, loader, threads, os.getpid(), before=note.write), wrap_loader=False)
     except SystemExit as error:
         ended = TransQueueError("The process that answers requests ended by itself; see its last words.")
         if not server.interrupt_signal:  # a Ctrl-C that reaches both processes at once is no failure
