@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from multiprocessing.sharedctypes import RawValue
 from typing import Any
 
@@ -95,4 +94,4 @@ class LeftOut:
 
     def usable(self, config: Config) -> Config:
         """What to serve by."""
-        return replace(config, unusable={**config.unusable, **self._unusable}) if self._unusable else config
+        return config.survived(self._unusable)

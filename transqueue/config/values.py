@@ -159,6 +159,10 @@ class Config:
         found = self.positions.problem(path, "")
         return f"{self.file.name if self.file else 'config.yaml'}:{found.line}:{found.column}"
 
+    def survived(self, unusable: Mapping[str, Unusable]) -> Config:
+        """The same with more plugins that may not be imported, because a process did not survive them."""
+        return replace(self, unusable={**self.unusable, **unusable}) if unusable else self
+
     def without(self, names: Sequence[str]) -> Config:
         """The same with some plugins, or `transaction_module`, switched off."""
         off = {name: replace(plugin, enabled=False) for name, plugin in self.plugins.items() if name in names}

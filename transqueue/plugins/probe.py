@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection as Link
 from pathlib import Path
@@ -67,8 +66,7 @@ class Probe:
                 return self._look()
             except _Stuck as stuck:
                 self._apart.end()
-                unusable = {**self.config.unusable, stuck.plugin: Unusable("import", stuck.reason)}
-                self.config = replace(self.config, unusable=unusable)
+                self.config = self.config.survived({stuck.plugin: Unusable("import", stuck.reason)})
                 self._apart = _Apart(_look_at_all, self.config)
 
     def _look(self) -> Sequence[PluginState]:

@@ -7,7 +7,6 @@ supervisor can, and starts the next ones without that plugin, so that it keeps n
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 
 from ..config import Config, Unusable
 from ..errors import PluginBroken
@@ -37,11 +36,11 @@ class Starts:
 
     def usable(self, config: Config) -> Config:
         """The configuration for the next worker."""
-        return replace(config, unusable={**config.unusable, **self.left_out}) if self.left_out else config
+        return config.survived(self.left_out)
 
     def without(self, config: Config, plugin: str) -> Config:
         """A configuration for workers that are to try the others again."""
-        return replace(config, unusable={**config.unusable, plugin: self.left_out[plugin]})
+        return config.survived({plugin: self.left_out[plugin]})
 
     def is_late(self, child: Child, now: float) -> bool:
         """Whether it should be ready by now, or further on; a plugin that keeps it is left out from now on.
