@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -65,20 +66,29 @@ class LaneTurn:
         has_aside = self._write_lane(session)
         if has_aside:
             self._bring_back(now, session)
-        for size in (min(SHORT + 2 * self._limit, self._front), self._front):
-            rows = self.front(session, size)
-            firsts = self._firsts_aside(rows, session) if has_aside else {}
-            ahead = [row_of(row) for row in rows if _is_ahead(row, firsts)]
-            running = self._running({row.key for row in ahead}, session)
-            choice = choose(ahead, now=now, types=self.types, limit=self._limit, running=running)
-            if len(rows) < size or len(choice.taken) == self._limit:
-                break
-        self.taken, self.set_aside = [row.id for row in choice.taken], 0
+        short = min(SHORT + 2 * self._limit, self._front)
+        seen = self._look(short, now, session, has_aside=has_aside)
+        if len(seen.rows) == short < self._front and len(seen.taken) < self._limit:
+            seen = self._look(self._front, now, session, has_aside=has_aside)
+        self.taken, self.set_aside = seen.taken, 0
         if self.taken:
             self._lease(session)
-        if len(rows) == self._front and len(self.taken) < self._limit:
-            still = {row.id for row in choice.still}
-            self._put_aside([row for row in rows if row["_id"] in still or not _is_ahead(row, firsts)], now, session)
+        if len(seen.rows) == self._front and len(self.taken) < self._limit:
+            self._put_aside(seen.still, now, session)
+
+    def _look(self, size: int, now: datetime, session: ClientSession, *, has_aside: bool) -> _Seen:
+        """The front, and what of it may go and what stands still."""
+        rows = self.front(session, size)
+        firsts = self._firsts_aside(rows, session) if has_aside else {}
+        ahead = [row_of(row) for row in rows if _is_ahead(row, firsts)]
+        running = self._running({row.key for row in ahead}, session)
+        choice = choose(ahead, now=now, types=self.types, limit=self._limit, running=running)
+        still = {row.id for row in choice.still}
+        return _Seen(
+            rows,
+            taken=[row.id for row in choice.taken],
+            still=[row for row in rows if row["_id"] in still or not _is_ahead(row, firsts)],
+        )
 
     def front(self, session: ClientSession | None, size: int) -> list[Document]:
         """The first rows of the lane that are not aside, in the order accepted."""
@@ -183,6 +193,15 @@ class LaneTurn:
             due_at: datetime = head["due_at"]
             return due_at
         return None if _type(head) in self.types else now + NO_HANDLER
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The first rows of a lane; ids of those to lease, and the rows that cannot go now."""
+
+    rows: Sequence[Document]
+    taken: list[str]
+    still: Sequence[Document]
 
 
 def key_id(plugin: str, key: str) -> str:

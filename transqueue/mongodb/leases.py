@@ -8,7 +8,7 @@ give up its own lease, and its supervisor puts everything back.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from pymongo import ReturnDocument
 from pymongo.errors import PyMongoError
@@ -65,22 +65,15 @@ class Leases:
         lease = {"token": token, "worker": worker, "at": self._clock.now()}
         free = {"_id": {"$in": ids}, "state": str(State.QUEUED), "v": READABLE}
         taking = {"$set": {"state": str(State.RUNNING), "lease": lease}}
-        mine = self._take_one(free, taking) if len(ids) == 1 else self._take_many(free, taking)
+        rows: Iterable[Document | None] = ()
+        if len(ids) == 1:  # taken and read at once: of one that just came, each question lengthens the wait
+            rows = [self._q.find_one_and_update(free, taking, return_document=ReturnDocument.AFTER)]
+        elif self._q.update_many(free, taking).modified_count:
+            rows = self._q.find({"_id": {"$in": ids}, "lease.token": token}).batch_size(len(ids) + 1)
+        mine = {row["_id"]: decode(row) for row in rows if row}
         if not mine:
             self._step_over_newer(ids)
         return [mine[one] for one in ids if one in mine]
-
-    def _take_one(self, free: Document, taking: Document) -> dict[str, Transaction]:
-        """Taken and read at once: for one that just came, each question is a part of how long it waited."""
-        row = self._q.find_one_and_update(free, taking, return_document=ReturnDocument.AFTER)
-        return {row["_id"]: decode(row)} if row else {}
-
-    def _take_many(self, free: Document, taking: Document) -> dict[str, Transaction]:
-        if not self._q.update_many(free, taking).modified_count:
-            return {}
-        ids, token = free["_id"], taking["$set"]["lease"]["token"]
-        rows = self._q.find({"_id": ids, "lease.token": token}).batch_size(len(ids["$in"]) + 1)
-        return {row["_id"]: decode(row) for row in rows}
 
     def _step_over_newer(self, ids: list[str]) -> None:
         """Nothing was taken: either others were faster, or all are of a newer format, and those behind them wait."""
