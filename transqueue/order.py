@@ -14,6 +14,11 @@ from datetime import datetime
 from .transaction import ENDED, State
 
 
+def source_of(plugin: str) -> str:
+    """What the keyed transactions of a plugin are leased under, whatever their types: no type has a slash."""
+    return f"{plugin}/"
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """What the order needs to know of one keyed transaction that has not left its key."""

@@ -55,11 +55,11 @@ def test_what_is_enqueued_is_heard_and_whose_lane_it_is(listener, desk):
 def test_where_it_waits_is_heard_too(listener, desk):
     desk.enqueue(lane=3)
     assert listener.next() == "ours"
-    assert listener.bell.places() == {"deposit"}
+    assert listener.bell.sources() == {"deposit"}
     desk.enqueue(lane=19, ordering_key="ann", plugin=Stamp("ledger", "1"))
     assert listener.next() == "ours"
-    assert listener.bell.places() == {"ledger/"}
-    assert listener.bell.places() == frozenset()
+    assert listener.bell.sources() == {"ledger/"}
+    assert listener.bell.sources() == frozenset()
 
 
 def test_what_is_put_back_is_heard(listener, desk):

@@ -538,7 +538,7 @@ class FakeBell:
         said, self.said = self.said, None
         return said
 
-    def places(self):
+    def sources(self):
         return self.where
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from pymongo.change_stream import ChangeStream
 from pymongo.errors import OperationFailure, PyMongoError
 
+from ..order import source_of
 from ..transaction import State
 from .connection import Connection
 from .documents import Document
@@ -65,7 +66,7 @@ class Wakeup:
         self._lanes, self._ring = frozenset(lanes), ring
         self._wanted, self._stopped = threading.Event(), threading.Event()
         self._heard: str | None = None
-        self._places: set[str] = set()
+        self._sources: set[str] = set()
         self.is_listening = False
 
     def start(self) -> None:
@@ -90,10 +91,10 @@ class Wakeup:
         heard, self._heard = self._heard, None
         return heard
 
-    def places(self) -> frozenset[str]:
-        """Where what was heard waits: its type, or with an ordering key its plugin and a slash. Told once."""
-        places, self._places = self._places, set()
-        return frozenset(places)
+    def sources(self) -> frozenset[str]:
+        """Where what was heard waits: its type, or with an ordering key `order.source_of` its plugin. Told once."""
+        sources, self._sources = self._sources, set()
+        return frozenset(sources)
 
     def _run(self) -> None:
         while self._wanted.wait() and not self._stopped.is_set():
@@ -125,7 +126,7 @@ class Wakeup:
         due_at: datetime | None = event.get("due_at")
         if due_at is None or due_at < self._clock.now() + SOON:
             if event.get("type"):
-                self._places.add(f"{event['plugin']}/" if event.get("plugin") else event["type"])
+                self._sources.add(source_of(event["plugin"]) if event.get("plugin") else event["type"])
             self._tell("ours" if event.get("lane") is None or event["lane"] in self._lanes else "others")
 
     def _tell(self, heard: str) -> None:

@@ -16,6 +16,7 @@ from typing import Protocol
 from ..errors import QueueUnavailable
 from ..events import Events
 from ..executor import Bound
+from ..order import source_of
 from ..queue import TransactionQueue
 from ..transaction import KEYED_LANES, LANES, Transaction
 from .batch import Batches
@@ -52,7 +53,7 @@ class Bell(Protocol):
 
     def heard(self) -> str | None: ...
 
-    def places(self) -> Collection[str]: ...
+    def sources(self) -> Collection[str]: ...
 
 
 class NoBell:
@@ -67,7 +68,7 @@ class NoBell:
     def heard(self) -> str | None:
         return None
 
-    def places(self) -> Collection[str]:
+    def sources(self) -> Collection[str]:
         return ()
 
 
@@ -140,7 +141,7 @@ class Worker:
         if heard == "others":
             self._stop.wait(OTHERS_FIRST_SECONDS * (1 + self._random()))
         if heard:
-            self._heard = self._bell.places()
+            self._heard = self._bell.sources()
             self._worked = True  # so the sources are looked at, and nothing is asked before
             self._in_vain.clear()
         return heard is not None
@@ -222,7 +223,7 @@ class Worker:
         for type in types:
             of_plugins.setdefault(self._bound(type).handler.plugin, []).append(type)
         ordered = [
-            Source(f"{plugin}/", partial(self._lease_in_order, plugin, types), in_order=True)
+            Source(source_of(plugin), partial(self._lease_in_order, plugin, types), in_order=True)
             for plugin, types in of_plugins.items()
         ]
         return [*(Source(type, partial(self._lease, type)) for type in types), *ordered]
@@ -246,7 +247,7 @@ class Worker:
 
     def _lease_in_order(self, plugin: str, types: Sequence[str]) -> Sequence[Transaction]:
         """As `_lease`, and each time from another lane on, so that no lane has to wait for the others."""
-        name = f"{plugin}/"
+        name = source_of(plugin)
         own = _turned([KEYED_LANES[lane] for lane in self._lanes], self._leased[name])
         others = _turned([lane for lane in KEYED_LANES if lane not in own], self._leased[name])
         lanes = [*others, *own] if self._looks_around(name) else [*own, *others]
