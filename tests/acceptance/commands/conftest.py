@@ -71,6 +71,12 @@ class Place:
         """Start a command in the folder, in a process group of its own as a terminal's foreground job is."""
         return Running(self, arguments, command)
 
+    def on_terminal(self, *arguments: str, terminal: int) -> subprocess.Popen[bytes]:
+        """Start a command whose input and output are a terminal."""
+        more = environ({"TERM": "xterm", "COLUMNS": "120", "LINES": "50"})
+        line = [str(COMMAND), *arguments]
+        return subprocess.Popen(line, cwd=self.folder, env=more, stdin=terminal, stdout=terminal, stderr=terminal)
+
     def up(self, *arguments: str, command: Path = COMMAND) -> Running:
         """`transqueue up`, ready."""
         running = self.start("up", *arguments, command=command)

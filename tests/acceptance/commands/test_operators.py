@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
+import signal
 from typing import Any
+
+import pytest
 
 
 def submitted(place: Any, name: str = "Ada", **options: Any) -> str:
@@ -99,3 +103,24 @@ def test_what_was_done_is_in_the_audit_and_top_shows_what_runs(running: Any) -> 
     assert view.code == 0, view
     assert " 2 workers " in view.out
     assert any(line.startswith("greet") for line in view.out.splitlines())
+
+
+@pytest.mark.parametrize("line", ["stats --watch", "top"])
+def test_on_a_terminal_it_is_shown_again_and_again_until_ctrl_c(running: Any, line: str) -> None:
+    place, said = running.place, ""
+    waiting = submitted(place, delay_seconds=3600)
+    ours, terminal = os.openpty()
+    watching = place.on_terminal(*line.split(), terminal=terminal)
+    os.close(terminal)
+    try:
+        while said.count("greet") < 3:  # the second and the third in the place of those before
+            more = os.read(ours, 65_536).decode()
+            assert more, said
+            said += more
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(20) == 0
+    finally:
+        watching.kill()
+        watching.wait()
+        os.close(ours)
+        place.run("cancel", waiting)
