@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
-from acceptance.conftest import Site
+from acceptance.conftest import make_site, site
 from faults.relay import Relay
-from integration.conftest import Desk, Faults
-from pymongo import MongoClient
+from integration.conftest import Desk, database, fail, pool
 
 from transqueue.mongodb import MongoQueue, connect
+
+__all__ = ["database", "fail", "make_site", "pool", "site"]  # fixtures of others, which are these tests' too
 
 
 @pytest.fixture(scope="module")
 def make_relay(mongo_uri: str) -> Iterator[Callable[[], Relay]]:
     """The function `make_relay()`: one more relay before the mongod."""
-    host, _, port = mongo_uri.removeprefix("mongodb://").partition("/")[0].partition(":")
     made: list[Relay] = []
 
     def make() -> Relay:
-        made.append(Relay((host, int(port))))
+        made.append(Relay(mongo_uri))
         return made[-1]
 
     yield make
@@ -36,31 +34,6 @@ def relay(make_relay: Callable[[], Relay]) -> Iterator[Relay]:
     made = make_relay()
     yield made
     made.close()
-
-
-@pytest.fixture(scope="module")
-def make_site(
-    tmp_path_factory: pytest.TempPathFactory,
-    mongo_uri: str,
-    mongo_client: MongoClient[dict[str, Any]],
-    wait_until: Callable[..., Any],
-) -> Callable[[], Site]:
-    """The function `make_site()`: a new site on a database of its own. Close it when done."""
-    return lambda: Site(tmp_path_factory.mktemp("site"), mongo_uri, mongo_client, wait_until)
-
-
-@pytest.fixture
-def site(make_site: Callable[[], Site]) -> Iterator[Site]:
-    """A site for one test; what was started on it is killed at the end."""
-    made = make_site()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def database(mongo_client: MongoClient[dict[str, Any]], mongo_database: str) -> Any:
-    """This test's database as an onlooker sees it."""
-    return mongo_client[mongo_database]
 
 
 @pytest.fixture
@@ -78,18 +51,3 @@ def far(relay: Relay, mongo_database: str) -> Iterator[MongoQueue]:
     yield queue
     relay.release()
     queue.close()
-
-
-@pytest.fixture
-def fail(mongo_client: MongoClient[dict[str, Any]]) -> Iterator[Faults]:
-    """The failpoint `failCommand`, for TransQueue's own commands."""
-    faults = Faults(mongo_client)
-    yield faults
-    faults.stop()
-
-
-@pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
-    """Threads for what happens at the same time."""
-    with ThreadPoolExecutor(4) as pool:
-        yield pool

@@ -27,7 +27,7 @@ class Rule:
 
 
 class Relay:
-    """Forwards all that it is not told to do otherwise with.
+    """Stands before the mongod of a URI, and forwards all that it is not told to do otherwise with.
 
     A request or a reply is lost with its connection, as where a machine between breaks. One that is held stays on its
     way, and its connection silent, until it is released: then it arrives, whoever still waits for it.
@@ -36,9 +36,10 @@ class Relay:
         lost: how many were lost so far.
     """
 
-    def __init__(self, server: tuple[str, int]) -> None:
+    def __init__(self, uri: str) -> None:
+        host, _, port = uri.removeprefix("mongodb://").partition("/")[0].partition(":")
         self.lost = 0
-        self._server, self._open = server, set[socket.socket]()
+        self._server, self._open = (host, int(port)), set[socket.socket]()
         self._rule, self._rules, self._lock = Rule(), list[Rule](), threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._spawn(self._accept)

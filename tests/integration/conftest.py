@@ -88,9 +88,7 @@ def connect_heard(mongo_uri: str) -> Callable[[str], tuple[MongoQueue, Sent]]:
 @pytest.fixture
 def wire(mongo_uri: str) -> Iterator[Relay]:
     """A wire to the mongod that can lose replies; connect to its `uri`."""
-    address = mongo_uri.removeprefix("mongodb://").partition("/")[0]
-    host, _, port = address.partition(":")
-    wire = Relay((host, int(port)))
+    wire = Relay(mongo_uri)
     yield wire
     wire.close()
 
