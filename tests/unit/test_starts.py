@@ -31,6 +31,16 @@ def starts(house, plugin="bank", phase="startup", child=None):
     return child
 
 
+def starts_without_the_bank(house):
+    """The plugin keeps a worker for too long, and the next one starts without it."""
+    starts(house)
+    house.turn(LIMIT + 1)
+    house.turn(1)
+    house.turn(1)
+    house.children[-1].begin()
+    house.turn()
+
+
 def dies(house, *, turns=100):
     """The newest worker ends, and the next is there."""
     count = len(house.children)
@@ -151,12 +161,7 @@ def test_a_newcomer_that_hangs_in_a_plugin_keeps_the_old_set_and_says_in_which(h
 
 
 def test_a_plugin_that_was_left_out_is_tried_again_by_newcomers_and_left_out_again(house):
-    starts(house)
-    house.turn(LIMIT + 1)
-    house.turn(1)
-    house.turn(1)
-    house.children[-1].begin()
-    house.turn()
+    starts_without_the_bank(house)
     succession = come(house)
     assert dict(house.children[-1].config.unusable) == {}
     starts(house)
@@ -173,12 +178,7 @@ def test_a_plugin_that_was_left_out_is_tried_again_by_newcomers_and_left_out_aga
 
 
 def test_a_plugin_that_starts_in_the_newcomers_is_left_out_no_more(house):
-    starts(house)
-    house.turn(LIMIT + 1)
-    house.turn(1)
-    house.turn(1)
-    house.children[-1].begin()
-    house.turn()
+    starts_without_the_bank(house)
     come(house)
     house.children[-1].begin()
     house.turn()
