@@ -42,8 +42,8 @@ class Starts:
         """A configuration for workers that are to try the others again."""
         return config.survived({plugin: self.left_out[plugin]})
 
-    def is_late(self, child: Child, now: float) -> bool:
-        """Whether it should be ready by now, or further on; a plugin that keeps it is left out from now on.
+    def check_boot(self, child: Child, now: float) -> bool:
+        """Whether it is late, and is to be ended: not ready by now, nor further on. A plugin that keeps it is left out.
 
         Raises:
             PluginBroken: as `judge`.

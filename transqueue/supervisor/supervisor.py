@@ -243,7 +243,7 @@ class Supervisor:
         elif child.worker in self.keeper.lapsed:
             self._events.emit("worker.lapsed", worker=child.worker[:8])
             child.kill()
-        elif not child.is_ready and self._starts.is_late(child, self._now()):
+        elif not child.is_ready and self._starts.check_boot(child, self._now()):
             child.kill()
         elif child.check_deadline(self._now()):
             self._events.emit("worker.timed_out", worker=child.worker[:8], transaction=child.running)
