@@ -10,6 +10,7 @@ import pytest
 from bson import Timestamp
 
 from transqueue.mongodb import MongoQueue, connect
+from transqueue.mongodb.lane_turn import A_MOMENT, MANY_AT_ONCE
 from transqueue.mongodb.ordered import Ordered
 from transqueue.outcome import Outcome, Verb
 from transqueue.queue import Settlement, WorkerRecord
@@ -94,6 +95,30 @@ def test_many_dead_keys_never_keep_another_key_waiting(
         settle(queue, taken, Verb.BURY)
     enqueue(*stuck)
     (other,) = enqueue("free")
+    assert [one.id for one in lease(ordered)] == [other]
+
+
+def test_what_runs_fast_is_not_set_aside_and_what_stays_running_is(
+    queue: MongoQueue, ordered: Ordered, enqueue: Any
+) -> None:
+    enqueue(*["hot"] * 3 * FRONT)
+    (other,) = enqueue("free")
+    taken = lease(ordered, limit=MANY_AT_ONCE)
+    assert lease(ordered) == []
+    settle(queue, taken)
+    taken = lease(ordered, limit=FRONT)
+    assert len(taken) == FRONT
+    assert queue.database["Q"].count_documents({"ordered": False}) == 0
+    long_ago = queue.clock.now() - A_MOMENT
+    queue.database["Q"].update_many({"state": "running"}, {"$set": {"lease.at": long_ago}})
+    settle(queue, taken[:2])
+    assert [one.id for one in lease(ordered)] == [other]
+
+
+def test_what_is_behind_few_that_run_is_set_aside_at_once(queue: MongoQueue, ordered: Ordered, enqueue: Any) -> None:
+    enqueue(*["slow"] * 3 * FRONT)
+    (other,) = enqueue("free")
+    assert len(lease(ordered, limit=MANY_AT_ONCE - 1)) == MANY_AT_ONCE - 1
     assert [one.id for one in lease(ordered)] == [other]
 
 

@@ -578,6 +578,22 @@ def test_where_something_was_heard_it_looks_first():
     assert house.queue.of("lease")[0][0] == "d"
 
 
+def test_beside_where_something_was_heard_one_question_is_asked_for_all():
+    house = House("a", "b", "c", "d", bell=FakeBell())
+    house.stop.after = 2
+    house.enqueue("a")
+    house.turns(2)
+
+    def ring():
+        del house.queue.asked[:]
+        house.bell.said, house.bell.where = "ours", frozenset({"d"})
+        house.stop.then = lambda: None
+
+    house.stop.then = ring
+    house.worker.run()
+    assert [asked[:2] for asked in house.queue.asked][:3] == [("lease", "d"), ("lease", "d"), ("due", ["a", "b", "c"])]
+
+
 def test_with_a_bell_it_looks_by_itself_ever_more_seldom_and_not_in_step_with_others(ringing):
     house = ringing(None)
     assert 0.5 < max(house.stop.waits) <= 1.25

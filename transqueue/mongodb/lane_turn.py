@@ -5,11 +5,15 @@ accepted, and takes what may go. When the front is full and yields too little, w
 (`ordered: false`), and its key is written down in `Keys`, with the first one that is aside and when to look again: so a
 backlog that cannot move costs later leases nothing. While a key is written down, none of its transactions from that
 first one on may go; when its head may, the next few come back.
+
+What is only behind many that were leased a moment ago stays: it moves on as fast as a worker can go, and whatever is
+behind it in the lane with it, in the order accepted. To set it aside and bring it back would double its cost.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,11 +32,13 @@ FRONT = 500  # rows of a lane that one lease looks at
 SHORT = 20  # rows that are read first, and two for each wanted: more are needed only where some may not go
 COME_BACK = 200  # rows of one key that come back at a time
 KEYS_LOOKED_AT = 50
-LOOK_AGAIN = timedelta(seconds=0.25)
+LOOK_AGAIN = timedelta(seconds=0.05)
+MANY_AT_ONCE = 16  # nobody leases so many of a key whose handler is slow, and none holds so many for long
+A_MOMENT = timedelta(seconds=0.4)
 NO_HANDLER = timedelta(seconds=5)
 FAR = timedelta(days=3650)  # behind a dead one: an operator's word makes it sooner
 NEWER = ""  # the type of a row of a newer format, for which nobody here has a handler: its key stands still
-_ROW = {"ordering_key": 1, "type": 1, "state": 1, "due_at": 1, "alone": 1, "accepted": 1, "v": 1}
+_ROW = {"ordering_key": 1, "type": 1, "state": 1, "due_at": 1, "alone": 1, "accepted": 1, "v": 1, "lease.at": 1}
 
 
 class LaneTurn:
@@ -74,7 +80,7 @@ class LaneTurn:
         if self.taken:
             self._lease(session)
         if len(seen.rows) == self._front and len(self.taken) < self._limit:
-            self._put_aside(seen.still, now, session)
+            self._put_aside(standing(seen.rows, seen.still, now, taken=self.taken), now, session)
 
     def _look(self, size: int, now: datetime, session: ClientSession, *, has_aside: bool) -> _Seen:
         """The front, and what of it may go and what stands still."""
@@ -118,7 +124,7 @@ class LaneTurn:
         """
         query = {"state": str(State.RUNNING), "lane": self.lane, "plugin.name": self.plugin, **KEYED}
         query["ordering_key"] = {"$in": sorted(keys)}
-        rows = self._q.find(query, {"ordering_key": 1}, session=session, hint="busy")
+        rows = self._q.find(query, {"ordering_key": 1, "_id": 0}, session=session, hint="busy")
         return frozenset(row["ordering_key"] for row in rows)
 
     def _lease(self, session: ClientSession) -> None:
@@ -128,9 +134,8 @@ class LaneTurn:
 
     # What stands still
 
-    def _put_aside(self, rows: Sequence[Document], now: datetime, session: ClientSession) -> None:
-        """Out of the front with them. Running ones stay: they are few, and their end moves their key on."""
-        resting = [row for row in rows if row["state"] != State.RUNNING]
+    def _put_aside(self, resting: Sequence[Document], now: datetime, session: ClientSession) -> None:
+        """Out of the front with them."""
         if not resting:
             return
         firsts: dict[str, Any] = {}
@@ -169,8 +174,9 @@ class LaneTurn:
     def _look_at(self, key: Document, now: datetime, session: ClientSession) -> None:
         query = {"plugin.name": self.plugin, "ordering_key": key["key"], "ordered": {"$exists": True}}
         found = self._q.find(query, _ROW, session=session, hint="order").sort("accepted", ASCENDING)
-        rows = list(found.limit(COME_BACK + 1))
-        wait = self._wait(rows[0], now) if rows else None
+        head = next(iter(found.clone().limit(1)), None)
+        wait = self._wait(head, now) if head else None
+        rows = list(found.limit(COME_BACK + 1)) if head and not wait else []
         if wait is None:
             back = [row["_id"] for row in rows[:COME_BACK]]
             aside = {"_id": {"$in": back}, "ordered": False}  # never a running one: that would disturb its settlement
@@ -202,6 +208,25 @@ class _Seen:
     rows: Sequence[Document]
     taken: list[str]
     still: Sequence[Document]
+
+
+def standing(
+    front: Sequence[Document], still: Sequence[Document], now: datetime, *, taken: Collection[str] = ()
+) -> list[Document]:
+    """Of what cannot go now, what is in the way of others, perhaps for long.
+
+    Running ones are not: they are few, and their end moves their key on. Nor is the rest of a key that runs fast.
+
+    Args:
+        taken: what is being leased.
+    """
+    mine = frozenset(taken)
+    at_once = Counter(row["ordering_key"] for row in front if row["_id"] in mine or _was_just_leased(row, now))
+    return [row for row in still if row["state"] != State.RUNNING and at_once[row["ordering_key"]] < MANY_AT_ONCE]
+
+
+def _was_just_leased(row: Document, now: datetime) -> bool:
+    return bool(row["state"] == State.RUNNING and row["lease"]["at"] > now - A_MOMENT)
 
 
 def key_id(plugin: str, key: str) -> str:

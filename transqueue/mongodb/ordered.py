@@ -16,7 +16,7 @@ from ..order import choose
 from ..transaction import Transaction
 from .connection import CALL_SECONDS, Connection, answering, may_be_committed
 from .documents import decode
-from .lane_turn import FRONT, LaneTurn, key_id, row_of
+from .lane_turn import FRONT, LaneTurn, key_id, row_of, standing
 
 LEASES_IN_A_ROW = 20  # while nothing may go and rows are being set aside
 
@@ -63,10 +63,9 @@ class Ordered:
         with answering("look at a lane"):
             rows = turn.front(None, self._front)
             now = self._clock.now()
-            if (
-                len(rows) == self._front
-                or choose([row_of(row) for row in rows], now=now, types=turn.types, limit=1).taken
-            ):
+            if choose([row_of(row) for row in rows], now=now, types=turn.types, limit=1).taken:
+                return True
+            if len(rows) == self._front and standing(rows, rows, now):
                 return True
             due = {"lane": turn.lane, "look_at": {"$lte": now}, "plugin": turn.plugin}
             return self._keys.find_one(due, {"_id": 1}) is not None

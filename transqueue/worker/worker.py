@@ -8,10 +8,10 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from ..errors import QueueUnavailable
 from ..events import Events
@@ -31,6 +31,7 @@ LOOK_AROUND = 8  # leases of one source
 SHARE_A_SESSION = 16
 IN_VAIN_SECONDS = 0.05  # how long a source that had nothing is passed over while others have
 FAMILY_SECONDS = 0.5  # how long the types found for a family are believed
+T = TypeVar("T")
 
 
 class Waiting(Protocol):
@@ -142,9 +143,13 @@ class Worker:
             self._stop.wait(OTHERS_FIRST_SECONDS * (1 + self._random()))
         if heard:
             self._heard = self._bell.sources()
-            self._worked = True  # so the sources are looked at, and nothing is asked before
-            self._in_vain.clear()
+            self._worked = True  # so what called is looked at, and nothing is asked before
+            self._look_at_all_again()
         return heard is not None
+
+    def _look_at_all_again(self) -> None:
+        """Nothing is in vain any more; those without a key are asked for with one question."""
+        self._in_vain = dict.fromkeys(self._in_vain, float("-inf"))
 
     def _until_due(self, seconds: float) -> float:
         """No longer than to the moment at which the next one is due, as far as a wait is long enough to ask."""
@@ -173,37 +178,37 @@ class Worker:
     def _lease_next(self) -> bool:
         types = self._types()
         if not self._worked:
-            self._in_vain.clear()
+            self._look_at_all_again()
         self._worked = bool(types) and (self._worked or self._queue.due(types)) and self._take_turn(types)
         return self._worked
 
     def _take_turn(self, types: Sequence[str]) -> bool:
-        sources = self._sources(types)
-        self._ask_again(sources)
-        for at in self._in_turn(sources):
-            source = sources[at]
-            if self._in_vain.get(source.name, float("-inf")) > self._monotonic():
-                continue
+        """Work off what the next source has that has anything; where something was heard is looked first."""
+        sources = _turned(list(enumerate(self._sources(types), 1)), self._next)
+        heard, self._heard = self._heard, ()
+        called = [(after, source) for after, source in sources if source.name in heard]
+        return self._try(called) or self._try(self._not_in_vain(sources))
+
+    def _try(self, sources: Iterable[tuple[int, Source]]) -> bool:
+        for after, source in sources:
             if leased := source.lease():
                 self._bell.rest()
-                self._next = at + 1
+                self._next = after
                 self._work_off(source, leased)
                 return True
             self._in_vain[source.name] = self._monotonic() + IN_VAIN_SECONDS
         return False
 
-    def _in_turn(self, sources: Sequence[Source]) -> list[int]:
-        """The places of the sources in the order to look at them: where something was heard first."""
-        heard, self._heard = self._heard, ()
-        turned = _turned(range(len(sources)), self._next)
-        return sorted(turned, key=lambda at: sources[at].name not in heard) if heard else turned
+    def _not_in_vain(self, sources: Sequence[tuple[int, Source]]) -> list[tuple[int, Source]]:
+        """Without those that had nothing a moment ago.
 
-    def _ask_again(self, sources: Sequence[Source]) -> None:
-        """One question for all that had nothing and are to be looked at again: in a long drain that is most of them."""
+        One question for all that had nothing and are to be looked at again: in a long drain that is most of them.
+        """
         now = self._monotonic()
-        again = [one.name for one in sources if not one.in_order and self._in_vain.get(one.name, now) < now]
+        again = [one.name for _, one in sources if not one.in_order and self._in_vain.get(one.name, now) < now]
         if len(again) > 1 and not self._queue.due(again, without_key=True):
             self._in_vain |= dict.fromkeys(again, now + IN_VAIN_SECONDS)
+        return [(after, one) for after, one in sources if self._in_vain.get(one.name, now) <= now]
 
     def _work_off(self, source: Source, leased: Sequence[Transaction]) -> None:
         types = {transaction.type for transaction in leased}
@@ -285,6 +290,6 @@ def lanes_of(slot: int, processes: int) -> list[int]:
     return [lane for lane in range(LANES) if lane % max(processes, 1) == slot % max(processes, 1)] or [slot % LANES]
 
 
-def _turned(numbers: Sequence[int], by: int) -> list[int]:
-    at = by % len(numbers) if numbers else 0
-    return [*numbers[at:], *numbers[:at]]
+def _turned(members: Sequence[T], by: int) -> list[T]:
+    at = by % len(members) if members else 0
+    return [*members[at:], *members[:at]]
