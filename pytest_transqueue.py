@@ -79,8 +79,7 @@ def _kit(
     """A kit that knows the plugins of the test's own project."""
     if "available" in more:
         return kit(config, **more)
-    provided = import_module("transqueue.testing.provided")
-    own = provided.project_plugins(request.path.parent)
+    own = import_module("transqueue.testing.project").project_plugins(request.path.parent)
     known = {**import_module("transqueue.plugins").installed(), **own}
     given = dict(config or {})
     if not more.get("provides"):

@@ -13,7 +13,7 @@ from ..measure import Row, Sample, Target, alternate
 from . import Run
 
 PART = "start"
-LIBRARIES = "import flask, marshmallow, pymongo, mongomock"
+LIBRARIES = "import flask, marshmallow"
 SUBMIT = """
 from transqueue import handler
 from transqueue.testing import Kit
@@ -28,7 +28,7 @@ with Kit(provides={"greet": [greet]}) as kit:
 CODE = {
     LIBRARIES: LIBRARIES,
     "a kit, to its first submission": SUBMIT,
-    "transqueue --version": "from transqueue.cli import main; main(['--version'])",
+    "transqueue --help": "from transqueue.cli import main; main(['--help'])",
 }
 TARGETS = {"a kit, to its first submission": Target(0.5, at_most=True)}
 
@@ -37,7 +37,7 @@ def measure(run: Run) -> Iterator[Row]:
     for code in CODE.values():  # once, so that what is measured finds compiled files
         _started(code)
     contenders = {what: partial(_started, code) for what, code in CODE.items()}
-    samples = alternate(contenders, run.size(5, 1), run.tell)
+    samples = alternate(contenders, run.size(10, 1), run.tell)
     for what in CODE:
         yield Row(part=PART, what=what, unit="s of a processor", samples=samples[what], target=TARGETS.get(what))
     for what in list(CODE)[1:]:

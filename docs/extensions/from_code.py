@@ -22,7 +22,7 @@ import transqueue.client
 import transqueue.testing
 from transqueue import hookspecs
 from transqueue.api.operations import OPERATIONS
-from transqueue.config import DEFAULT_CONFIG
+from transqueue.config.default import DEFAULT_CONFIG
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 LISTS = ("Args", "Attributes", "Raises", "Returns")

@@ -308,7 +308,7 @@ def test_without_keys_no_page_of_another_site_makes_a_browser_do_anything(
 def test_every_answer_has_the_headers_that_protect_it(make: Make, mongo_queue: MongoQueue) -> None:
     app = door(mongo_queue)
     app.add_url_rule("/broken", view_func=lambda: 1 / 0)
-    full = Gate(app, slots=1, wait_seconds=0.01)
+    full = Gate(app, slots=1, readers=8, wait_seconds=0.01)
     for client in (make(), make(Scope.SUBMIT), app.test_client()):
         for method, path in [
             *routes(client.application),

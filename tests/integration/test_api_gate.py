@@ -56,7 +56,7 @@ def start(gate: Gate, path: str, count: int) -> None:
 
 
 def test_no_more_requests_than_slots_are_worked_on(visits: Visits, wait_until: Callable[..., Any]) -> None:
-    gate = Gate(visits, slots=2, wait_seconds=0.05)
+    gate = Gate(visits, slots=2, readers=8, wait_seconds=0.05)
     start(gate, "/stay", 2)
     wait_until(lambda: len(visits.inside) == 2)
     status, body = ask(gate, "/quick")
@@ -66,14 +66,14 @@ def test_no_more_requests_than_slots_are_worked_on(visits: Visits, wait_until: C
 
 
 def test_whether_it_is_alive_is_answered_without_a_slot(visits: Visits, wait_until: Callable[..., Any]) -> None:
-    gate = Gate(visits, slots=1, wait_seconds=0.05)
+    gate = Gate(visits, slots=1, readers=8, wait_seconds=0.05)
     start(gate, "/stay", 1)
     wait_until(lambda: visits.inside)
     assert ask(gate, "/healthz")[0] == "200"
 
 
 def test_a_slow_reader_holds_no_slot(visits: Visits, wait_until: Callable[..., Any]) -> None:
-    gate = Gate(visits, slots=1, wait_seconds=0.05)
+    gate = Gate(visits, slots=1, readers=8, wait_seconds=0.05)
     start(gate, "/slow", 5)
     wait_until(lambda: len(visits.inside) == 5)
     assert ask(gate, "/quick")[0] == "200"
@@ -88,7 +88,7 @@ def test_no_more_than_so_many_read_at_once(visits: Visits, wait_until: Callable[
 
 
 def test_a_failure_gives_its_slot_back(visits: Visits) -> None:
-    gate = Gate(visits, slots=1, wait_seconds=0.05)
+    gate = Gate(visits, slots=1, readers=8, wait_seconds=0.05)
     for _ in range(3):
         with pytest.raises(RuntimeError):
             ask(gate, "/fail")
@@ -96,7 +96,7 @@ def test_a_failure_gives_its_slot_back(visits: Visits) -> None:
 
 
 def test_a_reader_that_finds_no_slot_afterwards_gives_none_back(visits: Visits, wait_until: Callable[..., Any]) -> None:
-    gate = Gate(visits, slots=1, wait_seconds=0.05)
+    gate = Gate(visits, slots=1, readers=8, wait_seconds=0.05)
     seen: list[str] = []
     reader = threading.Thread(target=lambda: seen.append(ask(gate, "/slow")[0]), daemon=True)
     reader.start()

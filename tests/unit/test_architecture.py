@@ -37,7 +37,12 @@ def imports(tree):
 
 def imported_by(module):
     """Every module that a process has after importing only this one."""
-    script = f"import sys, {module}; print(*sys.modules)"
+    return imported_in(f"import {module}")
+
+
+def imported_in(program):
+    """Every module that a process has at the end of a program."""
+    script = f"import sys\n{program}\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, timeout=60, check=True)
     return {name.partition(".")[0] for name in done.stdout.decode().split()} | set(done.stdout.decode().split())
 
@@ -72,10 +77,6 @@ SLOW = {"structlog", "rich", "asyncio", "ruamel", "granian", "apispec", "prometh
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        (
-            "transqueue.testing",
-            DRIVER | (SLOW - {"asyncio", "apispec"}) | {"transqueue.api.docs", "transqueue.dashboard"},
-        ),
         ("transqueue.cli", DRIVER | DOOR | SLOW),
         ("transqueue.plugins.probe", DRIVER | DOOR | SLOW),
         ("transqueue.cli.up", DOOR | {"apispec", "prometheus_client", "mongomock"}),
@@ -89,6 +90,42 @@ def test_no_process_imports_what_it_does_not_need_to_start(module, absent):
     modules = imported_by(module)
     assert module in modules
     assert modules & absent == set()
+
+
+def test_help_imports_no_command():
+    program = "from transqueue.cli import root\nroot.main(['--help'], standalone_mode=False)"
+    modules = imported_in(program)
+    assert {name for name in modules if name.startswith("transqueue.cli.")} == {"transqueue.cli.setup"}
+    assert modules & (DRIVER | DOOR | SLOW) == set()
+
+
+def test_commands_that_only_ask_import_no_more_than_the_driver():
+    modules = imported_by("transqueue.cli.records")
+    assert modules & (DOOR | SLOW - {"asyncio"}) == set()
+
+
+SUBMISSION = """
+from transqueue import handler
+from transqueue.testing import Kit
+
+@handler("greet")
+def greet(transaction, context):
+    return None
+
+with Kit(provides={"greet": [greet]}) as kit:
+    kit.submit("greet", {})
+    kit.run()
+    [done] = kit.transactions(state="done")
+"""
+
+
+def test_a_kit_imports_nothing_that_a_plugin_without_a_database_does_without():
+    modules = imported_in(SUBMISSION)
+    assert {"transqueue.testing.kit", "transqueue.api.app", "transqueue.worker.worker"} <= modules
+    assert modules & (DRIVER | SLOW) == set()
+    assert modules & {"multiprocessing", "subprocess", "flask.testing", "click.testing", "pdb", "tomllib"} == set()
+    assert {name for name in modules if name.startswith(("transqueue.mongodb", "transqueue.dashboard"))} == set()
+    assert modules & {"transqueue.testing.contract", "transqueue.testing.effects", "transqueue.api.docs"} == set()
 
 
 def test_the_plugins_of_this_repository_import_nothing_of_transqueue_but_what_authors_do():

@@ -9,10 +9,12 @@ import pytest
 from pymongo.errors import ServerSelectionTimeoutError
 
 from transqueue import errors
-from transqueue.cli import take_common
+from transqueue.cli import COMMANDS, root, take_common
 from transqueue.cli.setup import COULD_NOT_ASK, NO, WRONG, Setup, api_url, explained
 from transqueue.config import ApiConfig, Config
 from transqueue.plugins.enabled import enabled
+
+FITS = 65  # characters of what a command does, beside its name on a terminal of 80
 
 
 @pytest.mark.parametrize(
@@ -89,3 +91,12 @@ def test_a_trouble_with_a_name_ends_with_a_sentence_and_its_code(
 @pytest.mark.parametrize(("host", "url"), [("127.0.0.1", "http://127.0.0.1:5000"), ("::1", "http://[::1]:5000")])
 def test_the_url_of_the_api_can_be_asked(host: str, url: str) -> None:
     assert api_url(Config(api=ApiConfig(host=host))) == url
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_line_that_help_has_for_a_command_begins_as_the_commands_own_help(name: str) -> None:
+    command = root.get_command(click.Context(root), name)
+    assert command is not None
+    line, own = COMMANDS[name][1], command.help or ""
+    assert line.split()[:2] == own.split()[:2]
+    assert len(line) <= FITS

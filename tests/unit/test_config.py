@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from transqueue.config import (
-    DEFAULT_CONFIG,
     ApiConfig,
     Config,
     LogsConfig,
@@ -23,6 +22,7 @@ from transqueue.config import (
     find_config,
     read_config,
 )
+from transqueue.config.default import DEFAULT_CONFIG
 from transqueue.errors import ConfigInvalid, Problem
 
 REPOSITORY = Path(__file__).parents[2]

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from transqueue.config import DEFAULT_CONFIG, Config, read_config
+from transqueue.config import Config, read_config
+from transqueue.config.default import DEFAULT_CONFIG
 from transqueue.config.source import MAX_BYTES
 from transqueue.errors import ConfigInvalid, Problem
 

@@ -17,7 +17,9 @@ from transqueue.errors import SubmissionRefused
 from transqueue.events import Events
 from transqueue.executor import Bound, Executor
 from transqueue.outcome import Verb
-from transqueue.plugins import Health, examined, load_plugins, plugin_cli
+from transqueue.plugins import load_plugins
+from transqueue.plugins.commands import plugin_cli
+from transqueue.plugins.health import Health, examined
 from transqueue.plugins.hooks import new_hooks
 from transqueue.submission import Admission, read_envelope
 from transqueue.transaction import Transaction, TransactionIds

@@ -24,7 +24,7 @@ from transqueue.testing import (
 from transqueue.testing import (
     kit as kit_module,
 )
-from transqueue.testing.provided import project_plugins
+from transqueue.testing.project import project_plugins
 
 START_SECONDS = 0.5  # of the processor; it takes about a tenth of that
 

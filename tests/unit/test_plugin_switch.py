@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from transqueue.cli import root
 from transqueue.cli.setup import Setup
-from transqueue.config import DEFAULT_CONFIG
+from transqueue.config.default import DEFAULT_CONFIG
 from transqueue.errors import ClaimConflict, ConfigInvalid, PluginBroken
 
 CLASH = """

@@ -14,8 +14,11 @@ from transqueue import hookspecs
 from transqueue.config import Config, PluginConfig, read_config
 from transqueue.errors import ClaimConflict, ConfigInvalid, PluginBroken
 from transqueue.events import Events
-from transqueue.plugins import described, installed, judge_plugins, load_one, load_plugins, plugin_cli
+from transqueue.plugins import installed, load_one, load_plugins
+from transqueue.plugins.commands import plugin_cli
+from transqueue.plugins.described import described
 from transqueue.plugins.hooks import new_hooks
+from transqueue.plugins.judge import judge_plugins
 
 GREET = """
     from transqueue import handler

@@ -19,7 +19,6 @@ from ..queue import TransactionQueue
 from ..submission import SINGLE_BYTES, Table
 from .answers import success
 from .pauses import shown_pause
-from .schemas import ANY_OBJECT, described, example, json_schema
 
 Reports = Callable[[], Sequence[ProcessReport]]
 
@@ -68,6 +67,8 @@ class Catalog:
         return success({"plugins": states, "processes": processes, "parts": [asdict(part) for part in self._parts()]})
 
     def _described(self, handler: Handler, type: str, paused: Mapping[str, Pause]) -> dict[str, Any]:
+        from .schemas import ANY_OBJECT, described, example, json_schema  # noqa: PLC0415  (slow, and few are asked)
+
         found = described(handler, self._events, lambda schema: (json_schema(schema), example(schema)))
         schema, data = found or (ANY_OBJECT, {})
         return {

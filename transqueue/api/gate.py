@@ -14,9 +14,7 @@ from typing import Any
 
 from ..errors import SubmissionRefused
 from .answers import protected, refusal
-from .loading import CONNECTIONS
 
-READERS = CONNECTIONS // 2
 SLOT_WAIT_SECONDS = 5.0
 ALIVE = "/healthz"
 
@@ -74,7 +72,7 @@ class Gate:
         application: Application,
         *,
         slots: int,
-        readers: int = READERS,
+        readers: int,
         wait_seconds: float = SLOT_WAIT_SECONDS,
     ) -> None:
         self._application, self._wait_seconds = application, wait_seconds

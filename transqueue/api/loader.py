@@ -12,8 +12,9 @@ from ..admin.measures import FLUSH_SECONDS
 from ..config import Config
 from ..events import Events
 from ..mongodb import connect
-from ..plugins import Reporting, load_plugins
+from ..plugins import load_plugins
 from ..plugins.enabled import Before, nothing
+from ..plugins.reporting import Reporting
 from ..ticker import Ticker
 from .app import create_app
 from .loading import BROKEN
@@ -56,5 +57,5 @@ def load_app(config: Config, uri: str, *, log_json: bool, before: Before = nothi
         parts=queue.parts.here,
         dashboard=window(queue, table, config, events, guard, overload),
     )
-    app.config[BROKEN] = {state.name: state.reason for state in table.states() if state.state in ("broken", "missing")}
+    app.config[BROKEN] = {state.name: state.reason for state in table.failures()}
     return app

@@ -54,4 +54,4 @@ def load(loader: Loader, threads: int, front: int, *, before: Before = nothing, 
         raise SystemExit(str(error)) from error
     if said:
         said.send(dict(application.config.get(BROKEN, {})))
-    return import_module(f"{__package__}.gate").Gate(application, slots=threads)
+    return import_module(f"{__package__}.gate").Gate(application, slots=threads, readers=CONNECTIONS // 2)

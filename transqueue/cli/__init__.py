@@ -19,28 +19,28 @@ from .setup import Setup, explained
 
 WITHOUT = "TRANSQUEUE_WITHOUT"  # names of plugins to leave out, separated by commas
 
-COMMANDS = {
-    "api": "serve",
-    "audit": "audit",
-    "bench": "bench",
-    "cancel": "change",
-    "check": "check",
-    "doctor": "doctor",
-    "explain": "operate",
-    "init": "check",
-    "keys": "keys",
-    "ls": "records",
-    "pause": "operate",
-    "plugins": "plugins",
-    "reload": "operate",
-    "resume": "operate",
-    "retry": "change",
-    "show": "records",
-    "stats": "records",
-    "submit": "submit",
-    "top": "top",
-    "up": "up",
-    "work": "serve",
+COMMANDS = {  # the file of each, and what it does in a line: `--help` imports none of them
+    "api": ("serve", "Serve the API of this host, until Ctrl-C."),
+    "audit": ("audit", "List what operators did, the latest first."),
+    "bench": ("bench", "Measure this installation, and tell what limits it."),
+    "cancel": ("change", "Cancel queued or dead transactions."),
+    "check": ("check", "Judge config.yaml and the enabled plugins."),
+    "doctor": ("doctor", "Look for what is wrong here, and say the cure."),
+    "explain": ("operate", "Say why a transaction is not running, and what would help."),
+    "init": ("check", "Write a commented config.yaml; never over an existing file."),
+    "keys": ("keys", "Make, list and end API keys."),
+    "ls": ("records", "List transactions, newest first."),
+    "pause": ("operate", "Start no more of TYPE, or of a family, on any host."),
+    "plugins": ("plugins", "List the plugins; make, show and switch them."),
+    "reload": ("operate", "Put config.yaml to use without a restart."),
+    "resume": ("operate", "Let a paused TYPE, or family, go on."),
+    "retry": ("change", "Queue dead transactions again."),
+    "show": ("records", "Show one transaction whole."),
+    "stats": ("records", "Count transactions by type and state."),
+    "submit": ("submit", "Submit one transaction, or a file of them, through the API."),
+    "top": ("top", "Watch what runs, waits and fails, on every host, until Ctrl-C."),
+    "up": ("up", "Run everything on this machine, until Ctrl-C."),
+    "work": ("serve", "Run the workers of this host, until Ctrl-C."),
 }
 
 
@@ -50,9 +50,13 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return sorted(COMMANDS)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS:
-            command: click.Command = getattr(import_module(f"{__name__}.{COMMANDS[cmd_name]}"), cmd_name)
+            command: click.Command = getattr(import_module(f"{__name__}.{COMMANDS[cmd_name][0]}"), cmd_name)
             return command
         if cmd_name.startswith("-"):
             return None

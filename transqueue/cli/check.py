@@ -8,9 +8,9 @@ from contextlib import suppress
 
 import click
 
-from ..config import DEFAULT_CONFIG
+from ..config.default import DEFAULT_CONFIG
 from ..errors import ConfigInvalid, Problem, TransQueueError
-from ..plugins import judge_plugins
+from ..plugins.judge import judge_plugins
 from ..plugins.probe import Probe
 from .setup import WRONG, Setup, fail
 

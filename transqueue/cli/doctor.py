@@ -14,7 +14,8 @@ import click
 
 from ..config import Config
 from ..errors import ConfigInvalid, PluginBroken, TransQueueError
-from ..plugins import PluginState, examined
+from ..plugins import PluginState
+from ..plugins.health import examined
 from ..plugins.probe import Probe, look_apart
 from .deployment import check_deployment
 from .finding import Finding, Verdict, ok, warning, wrong

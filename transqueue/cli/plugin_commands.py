@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import click
 
-from ..plugins import plugin_cli
+from ..plugins.commands import plugin_cli
 from .setup import NO, Setup, fail
 
 

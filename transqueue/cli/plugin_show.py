@@ -7,7 +7,7 @@ import dataclasses
 import click
 
 from ..errors import PluginBroken
-from ..plugins import Described, Setting, described
+from ..plugins.described import Described, Setting, described
 from ..plugins.probe import look_apart
 from ..submission import write_json
 from .screen import plain, print_table

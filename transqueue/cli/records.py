@@ -9,17 +9,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
-from rich.table import Table
 
-from ..admin.measures import COUNTED, Depths
+from ..admin.measures import COUNTED
 from ..submission import write_json
 from ..transaction import State, Transaction
 from .chosen import filter_of, filtered, matching
 from .screen import plain, print_table, told_time
 from .setup import NO, Setup, fail
-from .top import watch
 
-WATCH_SECONDS = 2.0
 DATA_SHOWN = 60  # on a terminal
 COLOURS: Mapping[str, str] = {
     State.DONE: "green",
@@ -66,7 +63,9 @@ def ls(setup: Setup, /, *, limit: int, as_json: bool, **given: Any) -> None:
 def stats(setup: Setup, *, as_json: bool, watches: bool) -> None:
     """Count transactions by type and state, 10,000 of each at most; --watch tells how many wait in all."""
     if watches:
-        watch(lambda: _depths(setup.queue.measures.depths()), WATCH_SECONDS, once=False)
+        from .depths import watch_depths  # noqa: PLC0415  (rich is slow, and only this needs it)
+
+        watch_depths(setup.queue.measures)
         return
     counts = setup.queue.counts(at_most=COUNTED)
     if as_json:
@@ -78,15 +77,6 @@ def stats(setup: Setup, *, as_json: bool, watches: bool) -> None:
 
 def _bounded(count: int) -> str:
     return f"{COUNTED}+" if count >= COUNTED else str(count)
-
-
-def _depths(depths: Depths) -> Table:
-    """How many wait, run, or are dead, from what is counted in the background."""
-    table = Table("type", "due", "queued", "running", "dead", box=None, pad_edge=False, header_style="bold")
-    for type, depth in depths.types.items():
-        table.add_row(plain(type), *(str(count) for count in (depth.due, depth.queued, depth.running, depth.dead)))
-    table.caption = f"counted at {told_time(depths.at)}"
-    return table
 
 
 def _row(one: Transaction) -> tuple[str, ...]:

@@ -1,12 +1,8 @@
 """config.yaml: read once, judged whole, then frozen.
 
 `read_config` gives a `Config`, or every mistake at once with line, column and the nearest right name. The values go to
-other processes as they are, by pickling. `DEFAULT_CONFIG` is the commented file that `transqueue init` writes.
+other processes as they are, by pickling.
 """
-
-from __future__ import annotations
-
-from importlib import resources
 
 from .frozen import FrozenDict
 from .nearest import did_you_mean
@@ -14,10 +10,7 @@ from .positions import Positions
 from .reading import find_config, made_config, read_config
 from .values import ApiConfig, Config, LogsConfig, MongodbConfig, PluginConfig, RetentionConfig, Unusable, WorkersConfig
 
-DEFAULT_CONFIG: str = resources.files(__name__).joinpath("default.yaml").read_text(encoding="utf-8")
-
 __all__ = [
-    "DEFAULT_CONFIG",
     "ApiConfig",
     "Config",
     "FrozenDict",

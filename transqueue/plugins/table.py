@@ -144,6 +144,11 @@ class HandlerTable:
         others = sorted((set(self._available) | set(self._config.plugins)) - set(names))
         return [*(self._state(name) for name in names), *(self._disabled(name) for name in others)]
 
+    def failures(self) -> Sequence[PluginState]:
+        """Those that are enabled, and broken or missing."""
+        states = [self._state(name) for name in enabled(self._config)]
+        return [state for state in states if state.state in ("broken", "missing")]
+
     def fail(self, plugin: str, type: str, reason: str) -> None:
         """The handler of a type cannot be made in this process: its plugin is broken here, and the type parks.
 

@@ -1,16 +1,16 @@
-"""The event loop of a process, in a thread of its own: what runs `async def` handlers for threads that wait.
+"""The event loop of a process: what runs `async def` handlers for threads that wait.
 
-A coroutine that overruns its limit is cancelled in the loop, and whatever it raises, `SystemExit` included, is raised
-in the thread that waits for it and nowhere else. Context variables of that thread are the coroutine's too.
+asyncio is imported for the first such handler: it is slow, and most processes have none.
 """
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 class EventLoop:
@@ -25,10 +25,10 @@ class EventLoop:
 
         The function raises what the coroutine raises, and TimeoutError after `timeout_seconds`.
         """
+        from .coroutines import waited_for  # noqa: PLC0415
 
         def run(*arguments: Any) -> Any:
-            coroutine = _limited(call, arguments, timeout_seconds)
-            return asyncio.run_coroutine_threadsafe(coroutine, self._running()).result().unpacked()
+            return waited_for(self._running(), call, arguments, timeout_seconds)
 
         return run
 
@@ -40,39 +40,9 @@ class EventLoop:
                 self._loop = None
 
     def _running(self) -> asyncio.AbstractEventLoop:
+        from .coroutines import started_loop  # noqa: PLC0415
+
         with self._lock:
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                threading.Thread(target=_run, args=(self._loop,), name="event-loop", daemon=True).start()
+                self._loop = started_loop()
             return self._loop
-
-
-def _run(loop: asyncio.AbstractEventLoop) -> None:
-    try:
-        loop.run_forever()
-    finally:
-        loop.close()
-
-
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    """How a coroutine ended. As a value: the loop itself would end of a `SystemExit`."""
-
-    value: Any = None
-    error: BaseException | None = None
-
-    def unpacked(self) -> Any:
-        if self.error is not None:
-            raise self.error
-        return self.value
-
-
-async def _limited(call: Callable[..., Awaitable[Any]], arguments: tuple[Any, ...], seconds: float) -> _Ended:
-    limit = asyncio.timeout(seconds)
-    try:
-        async with limit:
-            return _Ended(await call(*arguments))
-    except BaseException as error:
-        if limit.expired():
-            return _Ended(error=TimeoutError(f"the handler did not end within {seconds:g} s and was cancelled"))
-        return _Ended(error=error)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
-from multiprocessing.sharedctypes import RawValue
 from typing import Any, Literal
 
 IDLE, RUNNING, GROUP = 0, 1, 2
@@ -17,7 +16,9 @@ Doing = Literal["idle", "running", "group"]
 _DOING: tuple[Doing, ...] = ("idle", "running", "group")
 
 
-class _Shared(ctypes.Structure):
+class Fields(ctypes.Structure):
+    """What is shared."""
+
     _fields_ = (
         ("state", ctypes.c_int),
         ("turn", ctypes.c_ulonglong),
@@ -51,7 +52,7 @@ class Marker:
     """Made by the supervisor, handed to the worker when it is spawned."""
 
     def __init__(self) -> None:
-        self._shared: Any = RawValue(_Shared)
+        self._shared: Any = self._memory()
 
     def running(self, transaction_id: str, *, deadline: float, timeout_seconds: float) -> None:
         """One transaction's handler is about to run."""
@@ -80,6 +81,11 @@ class Marker:
         doing = _DOING[shared.state]
         named = shared.id.decode() if doing == "running" else None
         return Mark(doing, shared.turn, named, shared.deadline, shared.timeout)
+
+    def _memory(self) -> Any:
+        from multiprocessing.sharedctypes import RawValue  # noqa: PLC0415  (slow, and a kit shares with no process)
+
+        return RawValue(Fields)
 
     def _write(self, state: int, transaction_id: str, deadline: float, timeout_seconds: float) -> None:
         shared = self._shared

@@ -16,7 +16,7 @@ from ..handlers import Handler
 from ..outcome import Outcome
 from ..plugins import HandlerTable
 from ..process.event_loop import EventLoop
-from ..process.marker import Marker
+from ..process.marker import Fields, Marker
 from ..queue import Casualty, TransactionQueue, WorkerRecord
 from ..transaction import LANES, Transaction
 from ..worker.batch import Batches, Steps
@@ -68,7 +68,7 @@ class InlineWorker:
         self._loop.close()
 
     def _begin(self) -> None:
-        self.id, self._marker = uuid.uuid4().hex, Marker()
+        self.id, self._marker = uuid.uuid4().hex, _Marker()
         record = WorkerRecord(
             id=self.id, host="here", pid=os.getpid(), slot=0, sessions=getattr(self._queue, "sessions", ())
         )
@@ -107,6 +107,13 @@ class InlineWorker:
         self._events.emit("worker.died", worker=self.id[:8], ending=death.reason, ran=mark.id)
         self._queue.end(self.id, casualty)
         self._begin()
+
+
+class _Marker(Marker):
+    """In memory of its own: the supervisor's part is this process's too."""
+
+    def _memory(self) -> Fields:
+        return Fields()
 
 
 class _Executor(Executor):

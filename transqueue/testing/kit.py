@@ -229,9 +229,8 @@ class Kit:
         return load_plugins(self.config, events=events, available=self.available)
 
     def _refuse_broken(self) -> None:
-        for state in (*self._doors_table.states(), *self._table.states()):
-            if state.state in ("broken", "missing"):
-                raise PluginBroken(state.name, state.phase, state.reason, state.cure)
+        for state in (*self._doors_table.failures(), *self._table.failures()):
+            raise PluginBroken(state.name, state.phase, state.reason, state.cure)
 
     def _leased(self, given: Transaction) -> Sequence[Transaction]:
         worker = self._worker.id

@@ -1,17 +1,15 @@
-"""Plugins for one test: those of the project under test, installed or not, and those that a test makes up itself."""
+"""Plugins that a test makes up itself."""
 
 from __future__ import annotations
 
 import itertools
 import sys
-import tomllib
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from ..handlers import Handler
-from ..hookspecs import GROUP, hookimpl
+from ..hookspecs import hookimpl
 from ..plugins import Found
 
 _numbers = itertools.count(1)
@@ -22,17 +20,6 @@ Provided = ModuleType | Iterable[Any]
 def found_in(provided: Mapping[str, Provided]) -> dict[str, Found]:
     """Plugins as if they were installed: each a module, or handlers."""
     return {name: Found(name, _module(given).__name__, f"{name} (of a test)", "0") for name, given in provided.items()}
-
-
-def project_plugins(start: Path) -> Mapping[str, Found]:
-    """What the nearest pyproject.toml at or above `start` declares in the group `transqueue.plugins`."""
-    for folder in (start, *start.parents):
-        file = folder / "pyproject.toml"
-        project = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {}) if file.is_file() else {}
-        if points := project.get("entry-points", {}).get(GROUP):
-            name, version = project.get("name", ""), project.get("version", "0")
-            return {plugin: Found(plugin, value, name, version) for plugin, value in points.items()}
-    return {}
 
 
 def _module(given: Provided) -> ModuleType:

@@ -25,7 +25,8 @@ from ..errors import PluginBroken, TrackLost, TransQueueError
 from ..events import Events
 from ..executor import Bound, Executor
 from ..mongodb import connect
-from ..plugins import HandlerTable, Reporting, load_plugins
+from ..plugins import HandlerTable, load_plugins
+from ..plugins.reporting import Reporting
 from ..process.event_loop import EventLoop
 from ..process.lifeline import LeaseAlarm, boot_time, die_with_parent
 from ..process.marker import Marker
@@ -165,7 +166,7 @@ def _begin(assignment: Assignment, queue: Any, alarm: LeaseAlarm, table: Handler
         slot=assignment.slot,
         sessions=queue.sessions,
         types=tuple(claims),
-        broken={state.name: state.reason for state in table.states() if state.state in ("broken", "missing")},
+        broken={state.name: state.reason for state in table.failures()},
     )
     queue.begin(record, lease_seconds=lease_seconds)
     set_alarm = partial(_set, alarm, assignment.marker)

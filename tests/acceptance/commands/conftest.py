@@ -20,7 +20,7 @@ import urllib3
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from transqueue.config import DEFAULT_CONFIG
+from transqueue.config.default import DEFAULT_CONFIG
 from transqueue.mongodb.embedded import attach
 
 COMMAND = Path(sys.executable).parent / "transqueue"
