@@ -138,9 +138,13 @@ class Transaction:
         return self.attempts + 1
 
     def with_data(self, data: Any) -> Transaction:
-        """A copy with other data; `dataclasses.replace`, but made for every attempt."""
+        """A copy with other data."""
+        return self.altered(data=data)
+
+    def altered(self, **fields: Any) -> Transaction:
+        """A copy with some fields replaced; `dataclasses.replace`, but made for every submission and attempt."""
         copy = object.__new__(Transaction)
-        copy.__dict__.update(self.__dict__, data=data)
+        copy.__dict__.update(self.__dict__, **fields)
         return copy
 
     def effect_key(self, name: str) -> str:

@@ -502,7 +502,7 @@ def test_an_answer_to_a_failure_inside_is_protected(client: FlaskClient, monkeyp
 
 def test_an_answer_at_the_gate_is_protected(app: Flask) -> None:
     gate = Gate(app.wsgi_app, slots=1, readers=8, wait_seconds=0.01)
-    gate._slots.acquire()
+    assert gate._slots.take()
     app.wsgi_app = gate  # type: ignore[method-assign]
     response = app.test_client().get("/docs")
     assert (response.status_code, response.json["code"]) == (503, "busy")

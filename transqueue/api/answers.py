@@ -6,6 +6,7 @@ Nothing from an exception reaches an answer but the message of an error that was
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Response
@@ -23,8 +24,27 @@ PROTECTION = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Frame-Options": "DENY",
 }
+JSON = "application/json"
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="transqueue"'}
+_HEADERS = (*PROTECTION.items(), ("Content-Type", JSON))
 _INTERNAL = ("traceback", "lease")  # of an error, and of a history entry
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What is answered with 200, before it takes the form of a response."""
+
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def response(self) -> Response:
+        """As Flask takes it."""
+        return Answer(self.body, 200, [*PROTECTION.items(), *self.headers], content_type=JSON)
+
+    def sent(self, start_response: Any, *more: tuple[str, str]) -> list[bytes]:
+        """As a server takes it: the same, without the objects in between."""
+        start_response("200 OK", [*_HEADERS, ("Content-Length", str(len(self.body))), *self.headers, *more])
+        return [self.body]
 
 
 class Answer(Response):
@@ -44,7 +64,12 @@ def protected(response: Response) -> Response:
 def answer(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON response."""
     complete = [*PROTECTION.items(), *headers.items()] if headers else [*PROTECTION.items()]
-    return Answer(write_json(body), status, complete, content_type="application/json")
+    return Answer(write_json(body), status, complete, content_type=JSON)
+
+
+def reply(body: Mapping[str, Any], *headers: tuple[str, str]) -> Reply:
+    """A JSON answer that all went well."""
+    return Reply(write_json(body).encode(), headers)
 
 
 def success(data: Any, **more: Any) -> Response:

@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 from flask import Blueprint, Flask, Response, request
-from werkzeug.exceptions import HTTPException
 
 from ..access import Guard
 from ..admin.part import Part
 from ..clock import Clock
 from ..config import Config
-from ..errors import QueueUnavailable, SubmissionRefused, where
 from ..events import Events
 from ..queue import TransactionQueue
 from ..submission import Admission
-from .answers import answer, protected, refusal
+from .answers import protected
 from .catalog import Catalog, PluginTable, Reports
 from .doorkeeper import Doorkeeper
 from .gate import ALIVE
 from .health import Health
-from .intake import Intake, unavailable
+from .intake import Intake
 from .overload import Overload
 from .pauses import Pauses
+from .refusals import Refusals
 from .request_id import answered, begin
+from .shortcut import Shortcut, View
 from .submissions import Submissions
 from .transactions import Transactions
 from .waiters import Waiters
-
-INTERNAL_RETRY_SECONDS = 5
 
 
 def create_app(
@@ -61,7 +59,9 @@ def create_app(
     admission = Admission(table=table, default_type=config.default_type, clock=clock, events=events)
     waiters = Waiters(queue, limit=max(1, config.api.threads // 4))
     overload = overload or Overload(queue.measures, clock, config.api.max_queued)
-    _route_submissions(app, Submissions(admission, Intake(queue), overload))
+    submissions, doorkeeper, refusals = _submissions(queue, admission, overload), Doorkeeper(guard), Refusals(events)
+    for path, view in submissions.items():
+        _route(app, "POST", path, partial(_by_flask, view))
     _route_transactions(app, Transactions(queue, table, waiters))
     _route_catalog(app, Catalog(table, queue, reports, parts or tuple, events), Pauses(queue, table))
     _route_health(app, Health(queue, table, config.default_type))
@@ -69,17 +69,32 @@ def create_app(
     _route_documentation(app, lambda openapi: openapi.OpenApi(table, config.default_type, events))
     if dashboard is not None:
         app.register_blueprint(dashboard)
-    _answer_errors(app, events)
-    app.before_request(begin)
-    app.before_request(Doorkeeper(guard).admit)
-    app.after_request(protected)
-    app.after_request(answered)
+    _around_each(app, doorkeeper, refusals)
+    app.wsgi_app = Shortcut(app.wsgi_app, submissions, doorkeeper, refusals)  # type: ignore[method-assign]
     return app
 
 
-def _route_submissions(app: Flask, submissions: Submissions) -> None:
-    _route(app, "POST", "/api/data/", submissions.single)
-    _route(app, "POST", "/api/data/batch", submissions.batch)
+def _submissions(queue: TransactionQueue, admission: Admission, overload: Overload) -> Mapping[str, View]:
+    views = Submissions(admission, Intake(queue), overload)
+    return {"/api/data/": views.single, "/api/data/batch": views.batch}
+
+
+def _by_flask(view: View) -> Response:
+    return view(request.environ).response()
+
+
+def _around_each(app: Flask, doorkeeper: Doorkeeper, refusals: Refusals) -> None:
+    """What happens before and after each view, and when it fails; `Shortcut` does the same."""
+
+    def admit() -> None:
+        rule = request.url_rule
+        doorkeeper.admit(request.environ, request.method, None if rule is None else rule.rule)
+
+    app.before_request(lambda: begin(request.environ))
+    app.before_request(admit)
+    app.after_request(protected)
+    app.after_request(lambda response: answered(response, request.environ))
+    app.register_error_handler(Exception, lambda error: refusals.of(error, request.environ))
 
 
 def _route_transactions(app: Flask, transactions: Transactions) -> None:
@@ -124,32 +139,3 @@ def _late(module: str, view_of: Callable[[ModuleType], Callable[[], Any]]) -> Ca
 
 def _route(app: Flask, method: str, rule: str, view: Callable[..., Any]) -> None:
     app.add_url_rule(rule, endpoint=f"{method} {rule}".replace(".", "_"), view_func=view, methods=[method])
-
-
-def _answer_errors(app: Flask, events: Events) -> None:
-    app.register_error_handler(SubmissionRefused, refusal)
-    app.register_error_handler(QueueUnavailable, _database_away)
-    app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(Exception, lambda error: _unexpected(error, events))
-
-
-def _database_away(_: QueueUnavailable) -> Response:
-    return refusal(unavailable("The database did not answer in time; try again."))
-
-
-def _http_error(error: HTTPException) -> Response:
-    code = error.name.lower().replace(" ", "_")
-    headers = {name: value for name, value in error.get_headers() if name == "Allow"}
-    body = {"status": "error", "message": error.description or error.name, "code": code}
-    return answer(body, error.code or 400, headers)
-
-
-def _unexpected(error: Exception, events: Events) -> Response:
-    events.emit(
-        "request.failed",
-        method=request.method,
-        path=request.path,
-        error=where(error),
-    )
-    message = "Something went wrong inside; it has been logged. Whether anything was stored is unknown."
-    return refusal(SubmissionRefused(503, "internal", message, retry_after_seconds=INTERNAL_RETRY_SECONDS))

@@ -6,33 +6,37 @@ one search finds the way from the door to the handler.
 
 from __future__ import annotations
 
+import os
 import re
-import uuid
 from typing import cast
 
-from flask import Response, g, request
+from flask import Response
 
 from ..facts import present
+from .gate import Environ
 
 HEADER = "X-Request-Id"
 PATTERN = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+ID_BYTES = 16
+
+_ID = "transqueue.request_id"
 
 
-def begin() -> None:
-    """Give the present request its id."""
-    sent = request.environ.get("HTTP_X_REQUEST_ID", "")
-    g.request_id = sent if PATTERN.fullmatch(sent) else uuid.uuid4().hex
-    facts = {"request_id": g.request_id}
+def begin(environ: Environ) -> None:
+    """Give a request its id; from here on it is the present one."""
+    sent = environ.get("HTTP_X_REQUEST_ID", "")
+    environ[_ID] = id = sent if PATTERN.fullmatch(sent) else os.urandom(ID_BYTES).hex()
+    facts = {"request_id": id}
     present.set(lambda: facts)
 
 
-def answered(response: Response) -> Response:
+def answered(response: Response, environ: Environ) -> Response:
     """Put the id into the answer."""
-    if "request_id" in g:
-        response.headers[HEADER] = g.request_id
+    if _ID in environ:
+        response.headers[HEADER] = environ[_ID]
     return response
 
 
-def request_id() -> str:
-    """The id of the present request."""
-    return cast("str", g.request_id)
+def request_id(environ: Environ) -> str:
+    """The id of a request that has begun."""
+    return cast("str", environ[_ID])

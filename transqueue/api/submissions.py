@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
-
-from flask import Response, request
 
 from ..errors import SubmissionRefused
 from ..queue import Receipt, Sealed
@@ -17,6 +15,8 @@ from ..submission import (
     SINGLE_BYTES,
     Admission,
     Envelope,
+    Hearing,
+    Sender,
     check_keys,
     classic_invalid,
     has_type,
@@ -30,10 +30,10 @@ from ..submission import (
     too_large,
     write_json,
 )
-from .answers import accepted_body, answer, refusal_body, success
+from .answers import Reply, accepted_body, refusal_body, reply
 from .body import JSON, NDJSON, media_type, read_body
-from .doorkeeper import access
-from .gate import leave
+from .doorkeeper import access_of
+from .gate import Environ, leave
 from .intake import Intake
 from .overload import Overload
 from .request_id import request_id
@@ -58,50 +58,52 @@ class Submissions:
     def __init__(self, admission: Admission, intake: Intake, overload: Overload) -> None:
         self._admission, self._intake, self._overload = admission, intake, overload
 
-    def single(self) -> Response:
+    def single(self, environ: Environ) -> Reply:
         """One submission, classic or typed."""
         self._overload.check()
-        media_type((JSON,))
-        key = key_from_header(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
-        envelope = read_envelope(_read_single(read_body(SINGLE_BYTES)))
-        sealed = self._admitted(envelope, key)
-        leave(request.environ)
+        media_type(environ, (JSON,))
+        key = key_from_header(environ.get("HTTP_IDEMPOTENCY_KEY"))
+        envelope = read_envelope(_read_single(read_body(environ, SINGLE_BYTES)))
+        sealed = self._intake.seal(self._hearing(environ).admit(envelope, key=key))
+        leave(environ)
         receipt = self._intake.store(sealed)
         self._overload.took(1)
         return _answered(envelope, receipt)
 
-    def batch(self) -> Response:
+    def batch(self, environ: Environ) -> Reply:
         """Up to 1,000 submissions, one result each, in order."""
         self._overload.check()
-        kind = media_type((JSON, NDJSON))
-        key = key_from_header(request.environ.get("HTTP_IDEMPOTENCY_KEY"))
-        body = read_body(BATCH_BYTES)
+        kind = media_type(environ, (JSON, NDJSON))
+        key = key_from_header(environ.get("HTTP_IDEMPOTENCY_KEY"))
+        body = read_body(environ, BATCH_BYTES)
         items = list(_lines(body) if kind == NDJSON else _array(body))
         if len(items) > BATCH_ITEMS:
             raise invalid_data({"transactions": [f"At most {BATCH_ITEMS} at once."]})
-        judged = [self._judged(item, position_key(key, index) if key else None) for index, item in enumerate(items)]
+        hearing = self._hearing(environ)
+        judged = [self._judged(hearing, item, position_key(key, n) if key else None) for n, item in enumerate(items)]
         results = self._enqueued(judged)
-        well = sum(result["status"] == "success" for result in results)
-        return success({"results": results}, message=f"{well} of {len(results)} accepted")
+        well = sum([result["status"] == "success" for result in results])
+        data = {"results": results}
+        return reply({"status": "success", "data": data, "message": f"{well} of {len(results)} accepted"})
 
-    def _admitted(self, envelope: Envelope, key: str | None) -> Sealed:
-        admitted = self._admission.admit(envelope, key=key, access=access())
-        trace = request.environ.get("HTTP_TRACEPARENT", "")
-        traceparent = trace if TRACEPARENT.fullmatch(trace) else None
-        return self._intake.seal(replace(admitted, traceparent=traceparent, request_id=request_id()))
+    def _hearing(self, environ: Environ) -> Hearing:
+        trace = environ.get("HTTP_TRACEPARENT")
+        traceparent = trace if trace and TRACEPARENT.fullmatch(trace) else None
+        access, id = access_of(environ), request_id(environ)
+        return self._admission.hearing(Sender(access=access, request_id=id, traceparent=traceparent))
 
-    def _judged(self, item: Any, key: str | None) -> _Judged:
+    def _judged(self, hearing: Hearing, item: Any, key: str | None) -> _Judged:
         try:
             if isinstance(item, SubmissionRefused):
                 raise item
             envelope = read_item(item)
-            return _Judged(envelope, self._admitted(envelope, key))
+            return _Judged(envelope, self._intake.seal(hearing.admit(envelope, key=key)))
         except SubmissionRefused as error:
             return _Judged(refused=error)
 
     def _enqueued(self, judged: Sequence[_Judged]) -> list[dict[str, Any]]:
         receipts = iter(self._intake.store_all([one.sealed for one in judged if one.sealed]))
-        self._overload.took(sum(one.sealed is not None for one in judged))
+        self._overload.took(sum([one.sealed is not None for one in judged]))
         return [_result(one, receipts) for one in judged]
 
 
@@ -144,14 +146,13 @@ def _line(line: bytes) -> Any:
         return error
 
 
-def _answered(envelope: Envelope, receipt: Receipt) -> Response:
+def _answered(envelope: Envelope, receipt: Receipt) -> Reply:
     if receipt.key_reused:
         raise key_reused()
     transaction = receipt.transaction
-    headers = {"Location": f"/api/data/{transaction.id}"}
-    if receipt.replayed:
-        headers["Idempotency-Replayed"] = "true"
-    return answer(accepted_body(envelope, transaction.type, transaction.id), headers=headers)
+    replayed = (("Idempotency-Replayed", "true"),) if receipt.replayed else ()
+    body = accepted_body(envelope, transaction.type, transaction.id)
+    return reply(body, ("Location", f"/api/data/{transaction.id}"), *replayed)
 
 
 def _result(judged: _Judged, receipts: Iterator[Receipt]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Nothing here knows HTTP or the database, and nothing here is stored: whatever is
 `SubmissionRefused` with the status, the code and the field errors that the answer needs.
 """
 
-from .admission import Admission
+from .admission import Admission, Hearing, Sender
 from .envelope import (
     CLASSIC_INVALID,
     CLASSIC_MESSAGE,
@@ -49,9 +49,11 @@ __all__ = [
     "Admission",
     "ClassicBody",
     "Envelope",
+    "Hearing",
     "Limits",
     "Options",
     "OptionsBody",
+    "Sender",
     "Table",
     "Vetter",
     "check_keys",

@@ -7,7 +7,7 @@ code, so whatever they raise is told as that plugin's trouble, and refuses this 
 from __future__ import annotations
 
 import difflib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -29,6 +29,15 @@ ORDERING_KEY_LENGTH = 256
 EVERYTHING = Access.local()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """Who submits, and in what request."""
+
+    access: Access = EVERYTHING
+    request_id: str | None = None
+    traceparent: str | None = None
+
+
 class Admission:
     """Judges envelopes against the table of types and makes their transactions. Safe for use by many threads."""
 
@@ -39,24 +48,47 @@ class Admission:
         self._ids = ids or TransactionIds()
 
     def admit(self, envelope: Envelope, *, key: str | None = None, access: Access = EVERYTHING) -> Transaction:
+        """The transaction of one envelope, as `Hearing.admit` promises."""
+        return self.hearing(Sender(access=access)).admit(envelope, key=key)
+
+    def hearing(self, sender: Sender) -> Hearing:
+        """What judges all that comes in one request, by one time and one look at the table."""
+        return Hearing(self._table, self._default_type, self._events, self._ids, sender, self._clock.now())
+
+
+class Hearing:
+    """Judges the envelopes of one request. What is the same for all of one type is found out once. For one thread."""
+
+    def __init__(
+        self, table: Table, default_type: str, events: Events, ids: TransactionIds, sender: Sender, now: datetime
+    ) -> None:
+        self._table, self._default_type, self._events, self._ids = table, default_type, events, ids
+        self._sender, self._now, self._vetters = sender, now, table.vetters()
+        self._known: dict[str | None, tuple[Handler, Transaction]] = {}
+
+    def admit(self, envelope: Envelope, *, key: str | None = None) -> Transaction:
         """The transaction of one envelope. Its own idempotency key goes before `key`.
 
         Raises:
             SubmissionRefused: 400 `unknown_type`, `invalid_data` or `refused`, 403 `type_not_allowed`, or 503
                 `handler_unavailable`.
         """
-        type = self._default_type if envelope.type is None else envelope.type
-        if not access.may_submit(type):
-            raise _not_allowed(type)
-        handler = self._handler(type, classic=envelope.classic)
-        vetters = self._table.vetters()
-        options = read_options(vetters, envelope.options)
+        handler, blank = self._known.get(envelope.type) or self._look_up(envelope.type)
+        options = read_options(self._vetters, envelope.options)
         self._check_data(handler, envelope)
         ordering_key = self._ordering_key(handler, envelope)
-        own_key = envelope.idempotency_key or key
-        new = self._transaction(type, handler, envelope, ordering_key, own_key, access.submitter)
-        on_end = asked(vetters, new, options, self._prepare, self._events)
+        new = self._filled(blank, envelope, ordering_key, envelope.idempotency_key or key)
+        on_end = asked(self._vetters, new, options, self._prepare, self._events)
         return replace(new, on_end=on_end) if on_end else new
+
+    def _look_up(self, given: str | None) -> tuple[Handler, Transaction]:
+        """The handler of a type, and what is the same in all its transactions of this request."""
+        type = self._default_type if given is None else given
+        if not self._sender.access.may_submit(type):
+            raise _not_allowed(type)
+        handler = self._handler(type, classic=given is None)
+        self._known[given] = handler, self._blank(type, handler)
+        return self._known[given]
 
     def _prepare(self, type: str, data: Any) -> OnEnd:
         """What a plugin wants enqueued at an end, read and judged as strictly as if it came through the door now."""
@@ -114,25 +146,32 @@ class Admission:
         self._events.emit("handler.failed", type=handler.type, plugin=handler.plugin, part=part, error=where(error))
         return _unavailable(handler.type, f"the {part} of plugin {handler.plugin!r} failed")
 
-    def _transaction(
-        self, type: str, handler: Handler, envelope: Envelope, ordering_key: str | None, key: str | None, submitter: str
-    ) -> Transaction:
-        now = self._clock.now()
-        id = self._ids.next(now)
+    def _blank(self, type: str, handler: Handler) -> Transaction:
         return Transaction(
-            id=id,
+            id="",
             type=type,
-            data=envelope.data,
-            created_at=now,
-            due_at=_due_at(envelope.options, now),
+            data=None,
+            created_at=self._now,
+            due_at=self._now,
             max_attempts=handler.max_attempts,
+            after_dead=handler.after_dead,
+            submitter=self._sender.access.submitter,
+            plugin=Stamp(handler.plugin, handler.version, handler.fingerprint),
+            traceparent=self._sender.traceparent,
+            request_id=self._sender.request_id,
+        )
+
+    def _filled(self, blank: Transaction, envelope: Envelope, ordering_key: str | None, key: str | None) -> Transaction:
+        due_at, id = _due_at(envelope.options, self._now), self._ids.next(self._now)
+        plugin = blank.plugin.name if blank.plugin else ""
+        return blank.altered(
+            id=id,
+            data=envelope.data,
+            due_at=due_at,
             priority=envelope.options.priority or 0,
             ordering_key=ordering_key,
-            after_dead=handler.after_dead,
-            lane=free_lane(id) if ordering_key is None else keyed_lane(handler.plugin, ordering_key),
-            submitter=submitter,
+            lane=free_lane(id) if ordering_key is None else keyed_lane(plugin, ordering_key),
             idempotency=_idempotency(envelope, key),
-            plugin=Stamp(handler.plugin, handler.version, handler.fingerprint),
         )
 
 

@@ -49,6 +49,8 @@ def read_options(vetters: Sequence[Vetter], options: Options) -> Mapping[str, An
     Raises:
         SubmissionRefused: 400 `invalid_data`, or 503 `handler_unavailable` where the plugin is not working.
     """
+    if not options.plugins:
+        return {}
     by_name = {vetter.plugin: vetter for vetter in vetters if vetter.schema or vetter.broken}
     unknown = [name for name in options.plugins if name not in by_name]
     if unknown:
