@@ -101,10 +101,11 @@ def test_a_reader_that_finds_no_slot_afterwards_gives_none_back(visits: Visits, 
     reader = threading.Thread(target=lambda: seen.append(ask(gate, "/slow")[0]), daemon=True)
     reader.start()
     wait_until(lambda: visits.inside)
-    taken = gate._slots.acquire(timeout=5)
+    taken = gate._slots.take(5)
     visits.let_go.set()
     reader.join(10)
     assert taken
     assert seen == ["503"]
-    gate._slots.release()  # a bounded semaphore: it would raise had the reader given one back
+    assert not gate._slots.take(), "the reader gave back what it did not have"
+    gate._slots.give_back()
     assert ask(gate, "/quick")[0] == "200"

@@ -19,6 +19,7 @@ from ..transaction import VERSION, Idempotency, Lease, OnEnd, Stamp, State, Tran
 Document = dict[str, Any]
 
 READABLE = {"$lte": VERSION}  # of `v`
+_TOLD = ("traceparent", "request_id", "parent")
 _BY_SERVER = Timestamp(0, 0)  # mongod fills it in when it inserts: the order of acceptance, across hosts
 
 
@@ -29,7 +30,7 @@ def encode(transaction: Transaction) -> Document:
         "v": VERSION,
         "type": transaction.type,
         "data": stored(transaction.data),
-        "state": str(transaction.state),
+        "state": transaction.state.value,
         "priority": transaction.priority,
         "due_at": transaction.due_at,
         "created_at": transaction.created_at,
@@ -42,7 +43,7 @@ def encode(transaction: Transaction) -> Document:
         "history": [],
     }
     if transaction.ordering_key is not None:
-        document |= {"ordering_key": transaction.ordering_key, "ordered": True}
+        document["ordering_key"], document["ordered"] = transaction.ordering_key, True
     if transaction.after_dead != "block":
         document["after_dead"] = transaction.after_dead
     if transaction.idempotency:
@@ -53,12 +54,7 @@ def encode(transaction: Transaction) -> Document:
         document["on_end"] = [_on_end(one) for one in transaction.on_end]
     if transaction.origin:
         document["origin"] = stored(transaction.origin)
-    told = {
-        "traceparent": transaction.traceparent,
-        "request_id": transaction.request_id,
-        "parent": transaction.parent,
-    }
-    return document | {name: value for name, value in told.items() if value is not None}
+    return document | {name: value for name in _TOLD if (value := getattr(transaction, name)) is not None}
 
 
 def decode(document: Mapping[str, Any]) -> Transaction:
@@ -159,6 +155,8 @@ def _restored_on_end(document: Mapping[str, Any]) -> OnEnd:
 
 def stored(value: Any) -> Any:
     """A JSON value as BSON keeps it."""
+    if type(value) is str or type(value) is int:
+        return value
     if isinstance(value, Decimal):
         return float(value) if Decimal(repr(float(value))) == value else Decimal128(value)
     if isinstance(value, Mapping):

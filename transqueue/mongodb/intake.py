@@ -34,6 +34,7 @@ class Intake:
 
     def __init__(self, connection: Connection) -> None:
         self._q, self._sleep = connection.q, connection.sleep
+        self._codec_options = connection.q.codec_options
 
     def enqueue(self, transactions: Sequence[Transaction]) -> list[Receipt]:
         """As `TransactionQueue.enqueue` promises."""
@@ -42,7 +43,7 @@ class Intake:
     def seal(self, transaction: Transaction) -> Sealed:
         """As `TransactionQueue.seal` promises."""
         try:
-            content = RawBSONDocument(bson.encode(encode(transaction), codec_options=self._q.codec_options))
+            content = RawBSONDocument(bson.encode(encode(transaction), codec_options=self._codec_options))
         except (BSONError, OverflowError, TypeError, ValueError) as error:
             raise Unstorable(f"transaction {transaction.id} cannot be stored: {error}") from error
         if len(content.raw) > MOST_BYTES:

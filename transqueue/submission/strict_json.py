@@ -181,11 +181,15 @@ _DECODER = simplejson.JSONDecoder(parse_float=Decimal, object_pairs_hook=_object
 
 
 def _keys(value: Any) -> int:
-    if isinstance(value, dict):
-        return len(value) + sum([_keys(item) for item in value.values() if isinstance(item, dict | list)])
-    if isinstance(value, list):
-        return sum([_keys(item) for item in value if isinstance(item, dict | list)])
-    return 0
+    """How many keys there are in all; what was parsed has no subclasses of dict and list."""
+    kind = type(value)
+    if kind is not dict and kind is not list:
+        return 0
+    count, items = (len(value), value.values()) if kind is dict else (0, value)
+    for item in items:
+        if type(item) is dict or type(item) is list:
+            count += _keys(item)
+    return count
 
 
 def _check_value(value: Any) -> None:
