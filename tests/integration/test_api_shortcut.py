@@ -146,7 +146,9 @@ class House:
         )
         given = {"method": method, "data": body, "headers": headers, "environ_overrides": _length(length, body)}
         response = Client(way(app)).open(path, **given)
-        stored = [(one.type, one.data, one.submitter, one.request_id, one.traceparent) for one in queue.page().transactions]
+        stored = [
+            (one.type, one.data, one.submitter, one.request_id, one.traceparent) for one in queue.page().transactions
+        ]
         told = [(event.name, event.facts.get("path")) for event in heard]
         return response.status_code, _comparable(response), ID.sub(b"<id>", response.data), stored, told
 

@@ -409,7 +409,7 @@ def test_a_schema_that_takes_more_says_so(client: FlaskClient, claims: Claims) -
 def test_a_schema_beyond_description_is_shown_as_any_object_and_reported(
     client: FlaskClient, claims: Claims, heard: list[Event], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("transqueue.api.catalog.json_schema", lambda schema: 1 / 0)
+    monkeypatch.setattr("transqueue.api.schemas.json_schema", lambda schema: 1 / 0)
     claims.handlers["odd"] = replace(TRANSFER, type="odd")
     assert client.get("/api/types/odd").json["data"]["schema"] == {"type": "object"}
     assert [(event.name, event.facts["part"]) for event in heard] == [("handler.failed", "json_schema")]
