@@ -5,7 +5,8 @@ session that settles them; those leased together share one session and one commi
 raised after a write, or the database ended the session) that one runs again alone and the others together. Attempts of
 `async def` handlers are only started; they go on beside what follows, and `collect` settles those that have ended. What
 has not been started when a lease has been held for long, or when the worker is to stop, goes back unharmed; so do the
-later ones of an ordering key when an earlier one of it is lost, retried, in flight, or dead and blocking.
+later ones of an ordering key when an earlier one of it is lost, retried, in flight, or dead and blocking. Neither that
+nor settling waits for an attempt that takes long: see `overtime`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ..queue import Settlement, TransactionQueue
 from ..transaction import Transaction
 from .beside import Beside
 from .holding import Holding
+from .overtime import Overtime
 from .pace import Pace
 from .session_run import SessionRun, Spoiled, has_failed
 
@@ -53,6 +55,10 @@ class Batches:
         self._queue, self._executor, self._events = queue, executor, events
         self._beside = Beside(executor, wake)
         self._pace, self._monotonic = pace, monotonic
+        self.overtime = Overtime(self._in_overtime, monotonic)
+        self._holds: Sequence[Holding] = ()
+        self._unsettled: list[Settlement] = []
+        self._unsettled_since = 0.0
         self._settled_for = 0.0  # how long the present run has been settling: the handler's pace has no part in it
 
     def work_off(
@@ -67,22 +73,37 @@ class Batches:
         if alone:
             self.finish()
         until = self._monotonic() + HOLD_SECONDS
-        given_back: list[Transaction] = []
         held_back: set[str] = set()
-        seconds = 0.0
-        for type, members in groupby(leased, key=lambda transaction: transaction.type):
-            began, self._settled_for = self._monotonic(), 0.0
-            hold = Holding(members, held_back, lambda: not stopping() and self._monotonic() < until)
-            self._steps(bound_of(type))(bound_of(type), hold)
-            took = self._monotonic() - began - self._settled_for
-            self._pace.learn(type, hold.started, took)
-            seconds += took
-            given_back += hold.rest()
+        runs = [
+            (type, Holding(members, held_back, lambda: not stopping() and self._monotonic() < until))
+            for type, members in groupby(leased, key=lambda transaction: transaction.type)
+        ]
+        self._holds, self._unsettled = [hold for _, hold in runs], []
+        self.overtime.watch()
+        seconds = sum(self._run(bound_of(type), type, hold) for type, hold in runs)
+        self.overtime.rest()
         self._executor.unmark()
-        self._queue.release(given_back)
+        self._give_back()
         if alone:
             self.finish()
         return seconds
+
+    def _run(self, bound: Bound, type: str, hold: Holding) -> float:
+        began, self._settled_for = self._monotonic(), 0.0
+        self._steps(bound)(bound, hold)
+        took = self._monotonic() - began - self._settled_for
+        self._pace.learn(type, hold.started, took)
+        return took
+
+    def _give_back(self) -> None:
+        self._queue.release([one for hold in self._holds for one in hold.take_rest()])
+
+    def _in_overtime(self) -> None:
+        """An attempt takes long: what has ended before it is settled, and what may not be started goes back."""
+        if self._unsettled:
+            self._write(self._take_unsettled(), self._holds[0])
+        if not self._holds[0].may_start():
+            self._give_back()
 
     @property
     def room(self) -> int:
@@ -123,33 +144,39 @@ class Batches:
             hold.hold_back(transaction)
 
     def _one_by_one(self, bound: Bound, hold: Holding) -> None:
-        pending: list[Settlement] = []
-        oldest = 0.0
         while transaction := hold.next():
-            if self._is_time(pending, transaction, oldest):
-                self._settle(pending, hold)
-                pending = []
+            if self._is_time(transaction):
+                self._settle(self._take_unsettled(), hold)
                 if not hold.without_held_back([transaction]):
                     continue
-            pending.append(self._executor.attempt(bound, transaction))
-            hold.note(pending[-1])
-            oldest = self._monotonic() if len(pending) == 1 else oldest
-        self._settle(pending, hold)
+            with self.overtime:
+                settlement = self._executor.attempt(bound, transaction)
+            hold.note(settlement)
+            if not self._unsettled:
+                self._unsettled_since = self._monotonic()
+            self._unsettled.append(settlement)
+        self._settle(self._take_unsettled(), hold)
 
-    def _is_time(self, pending: Sequence[Settlement], following: Transaction, oldest: float) -> bool:
+    def _is_time(self, following: Transaction) -> bool:
         """Whether what has ended is settled before the next one runs.
 
         Always before the next of its key: settled together, the later one could be written and the earlier one lost.
         """
-        if following.ordering_key is not None and following.ordering_key in {
-            one.transaction.ordering_key for one in pending
-        }:
+        key, pending = following.ordering_key, self._unsettled
+        if key is not None and key in {one.transaction.ordering_key for one in pending}:
             return True
-        return bool(pending) and self._monotonic() + self._pace.seconds(following.type) - oldest > FLUSH_SECONDS
+        expected = self._monotonic() + self._pace.seconds(following.type)
+        return bool(pending) and expected - self._unsettled_since > FLUSH_SECONDS
+
+    def _take_unsettled(self) -> list[Settlement]:
+        taken, self._unsettled = self._unsettled, []
+        return taken
 
     def _as_groups(self, bound: Bound, hold: Holding) -> None:
         while group := hold.next_group(one_per_key=True):
-            self._settle(self._executor.attempt_group(bound, group), hold)
+            with self.overtime:
+                settlements = self._executor.attempt_group(bound, group)
+            self._settle(settlements, hold)
 
     def _in_sessions(self, bound: Bound, hold: Holding) -> None:
         most = SESSION_GROUP if bound.handler.batch else None
@@ -167,7 +194,8 @@ class Batches:
         run = SessionRun(self._executor, bound, members, self._monotonic)
         limit = min(bound.handler.timeout_seconds, SESSION_LIMIT_SECONDS)
         try:
-            lost = self._queue.settle_in_session(run.perform, timeout_seconds=limit) if members else frozenset()
+            with self.overtime:
+                lost = self._queue.settle_in_session(run.perform, timeout_seconds=limit) if members else frozenset()
         except Spoiled as spoiled:
             return self._after_spoiling(run, spoiled.settlements, hold)
         except QueueUnavailable as error:
@@ -212,13 +240,16 @@ class Batches:
         if settlements:
             self._executor.mark([one.transaction for one in settlements])
             began = self._monotonic()
-            lost = self._queue.settle(settlements)
+            self._write(settlements, hold)
             self._settled_for += self._monotonic() - began
             self._executor.unmark()
-            for one in settlements:
-                hold.note(one)
-            hold.note_lost(settlements, lost)
-            self._tell(settlements, lost)
+
+    def _write(self, settlements: Sequence[Settlement], hold: Holding) -> None:
+        lost = self._queue.settle(settlements)
+        for one in settlements:
+            hold.note(one)
+        hold.note_lost(settlements, lost)
+        self._tell(settlements, lost)
 
     def _tell(self, settlements: Sequence[Settlement], lost: Iterable[str]) -> None:
         mine = [one for one in settlements if one.transaction.id not in lost]

@@ -75,9 +75,12 @@ class Holding:
         if transaction.ordering_key is not None:
             self._held_back.add(transaction.ordering_key)
 
-    def rest(self) -> list[Transaction]:
-        """What goes back to the queue."""
-        return [*self._given_back, *self._waiting]
+    def take_rest(self) -> list[Transaction]:
+        """What goes back to the queue; nothing is left."""
+        rest = [*self._given_back, *self._waiting]
+        self._given_back.clear()
+        self._waiting.clear()
+        return rest
 
 
 def is_over(settlement: Settlement) -> bool:

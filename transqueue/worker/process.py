@@ -140,9 +140,11 @@ def _assemble(
     lanes = lanes_of(assignment.slot, config.workers.processes)
     bell = queue.wakeup([*lanes, *(KEYED_LANES[lane] for lane in lanes)], stop.wake)
     bell.start()
+    batches = Batches(queue, executor, events=events, pace=pace, wake=stop.wake)
+    batches.overtime.start()
     return Worker(
         queue,
-        Batches(queue, executor, events=events, pace=pace, wake=stop.wake),
+        batches,
         bounds,
         id=assignment.worker,
         lanes=lanes,
