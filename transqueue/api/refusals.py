@@ -31,8 +31,8 @@ class Refusals:
         return self._unexpected(error, environ)
 
     def _unexpected(self, error: Exception, environ: Environ) -> Response:
-        told = {"method": environ["REQUEST_METHOD"], "path": environ["PATH_INFO"]}
-        self._events.emit("request.failed", **told, error=where(error))
+        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        self._events.emit("request.failed", method=method, path=path, error=where(error))
         message = "Something went wrong inside; it has been logged. Whether anything was stored is unknown."
         return refusal(SubmissionRefused(503, "internal", message, retry_after_seconds=INTERNAL_RETRY_SECONDS))
 
