@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import urllib.request
 from typing import Any
 
@@ -119,13 +120,24 @@ def test_strictly_it_refuses_the_start(site: Any, command: str, role: str, reaso
     running.leaves_nothing()
 
 
-def test_the_api_by_itself_opens_without_it(site: Any) -> None:
+def _refuses_to_reload_with_one_that_hangs(site: Any, running: Any) -> None:
+    site.plugin("holds", STUCK.format(name="holds", role="api", body="time.sleep(600)"))
+    running.process.send_signal(signal.SIGHUP)
+    site.wait_until(lambda: running.events("reload.refused"), timeout=60, message="the reload is refused")
+    reason = running.events("reload.refused")[0]["reason"]
+    assert "plugin 'holds' is broken (startup): the API waited for it for more than 4 s. Correct it, or" in reason
+    assert reason.endswith("switch it off: plugins: {holds: {enabled: false}}. What ran before goes on.")
+    assert site.ask("POST", "/api/data/", {"type": "good", "data": {}})[0] == 200
+
+
+def test_the_api_by_itself_opens_and_reloads_without_it(site: Any) -> None:
     site.plugin("good", GOOD)
     site.plugin("ends", STUCK.format(name="ends", role="api", body="os._exit(3)"))
     site.configure(plugins={"ends": {"enabled": True, "handlers": {"ends": {"max_attempts": 2}}}})
-    running = site.start("api")
+    running = site.start("api", TRANSQUEUE_PROBE_SECONDS="4")
     site.wait_until(site._is_open, timeout=60, message="the door opens")
     assert site.ask("POST", "/api/data/", {"type": "good", "data": {}})[0] == 200
+    _refuses_to_reload_with_one_that_hangs(site, running)
     status, answer, headers = site.ask("POST", "/api/data/", {"type": "ends", "data": {}})
     assert (status, answer["code"], headers["Retry-After"]) == (503, "handler_unavailable", "30")
     assert running.stop() == 0

@@ -19,6 +19,7 @@ from ..process.lifeline import boot_time
 
 LOOK_SECONDS = 0.2
 NAME_BYTES = 128
+ENDS = "it ends the process that answers requests"
 
 
 class _Shared(ctypes.Structure):
@@ -48,6 +49,11 @@ class BootNote:
         return bool(self._shared.plugin) and boot_time() - self._shared.at > limit
 
 
+def late(limit: float) -> str:
+    """What is said of a plugin that was waited for in vain."""
+    return f"the API waited for it for more than {limit:g} s"
+
+
 class BootWatch:
     """Ends the process that answers requests when a plugin keeps it from its work, and tells which one did."""
 
@@ -64,8 +70,7 @@ class BootWatch:
         """Watch no more. The plugin that the process did not survive, if it is no more because of one."""
         self._over.set()
         self._thread.join()
-        late = f"the API waited for it for more than {self._limit:g} s"
-        return self._note.blamed(late if self._was_late else "it ends the process that answers requests")
+        return self._note.blamed(late(self._limit) if self._was_late else ENDS)
 
     def _watch(self) -> None:
         while not self._over.wait(LOOK_SECONDS):

@@ -22,6 +22,8 @@ from granian.server.mp import MPServer
 
 from ..admin.part import Reload
 from ..errors import ReloadRefused
+from ..plugins.isolation import limit_seconds
+from .boot import ENDS, BootNote, late
 from .loading import Loader, load
 
 BOOT_SECONDS = 120.0
@@ -99,13 +101,14 @@ class RenewableServer(MPServer):
 
     def _bring_up(self, spawn_target: Any, renewal: Renewal) -> WorkerProcess:
         said, theirs = multiprocessing.get_context("spawn").Pipe(duplex=False)
-        loader = partial(load, renewal.loader, self._threads, os.getpid(), said=theirs)
+        note = BootNote()
+        loader = partial(load, renewal.loader, self._threads, os.getpid(), said=theirs, before=note.write)
         new: WorkerProcess = self._spawn_worker(idx=0, target=spawn_target, callback_loader=loader)
         new.interrupt_by_parent = True  # until it is up its end is no trouble of the front's
         new.inner.start()
         theirs.close()
         try:
-            _refuse(self._word(said, new), renewal.tolerated)
+            _refuse(self._word(said, new, note), renewal.tolerated)
         except ReloadRefused:
             new.kill()
             new.join()
@@ -115,8 +118,9 @@ class RenewableServer(MPServer):
         new.interrupt_by_parent = False
         return new
 
-    def _word(self, said: Link, new: WorkerProcess) -> str | Mapping[str, str]:
-        """What the new process says when it is up, or why it will not be."""
+    def _word(self, said: Link, new: WorkerProcess, note: BootNote) -> str | Mapping[str, str]:
+        """What the new process says when it is up, or why it will not be: because of which plugin, if of one."""
+        limit = limit_seconds()
         for _ in range(int(BOOT_SECONDS / LOOK_SECONDS)):
             if self.interrupt_signal:
                 return "TransQueue is being stopped"
@@ -126,8 +130,15 @@ class RenewableServer(MPServer):
                     return word
             except (EOFError, OSError):
                 new.inner.join(1.0)
-                return f"the new process that answers requests ended (exit code {new.inner.exitcode})"
-        return f"the new process that answers requests was not ready after {BOOT_SECONDS:g} s"
+                code = f"(exit code {new.inner.exitcode})"
+                return _kept(note.blamed(f"{ENDS} {code}") or f"the new process that answers requests ended {code}")
+            if note.is_late(limit):
+                return _kept(note.blamed(late(limit)))
+        return _kept(f"the new process that answers requests was not ready after {BOOT_SECONDS:g} s")
+
+
+def _kept(reason: object) -> str:
+    return f"{reason}. What ran before goes on."
 
 
 def _refuse(word: str | Mapping[str, str], tolerated: Collection[str]) -> None:
