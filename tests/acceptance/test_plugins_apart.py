@@ -70,6 +70,8 @@ def test_broken_and_missing_plugins_and_classes_that_cannot_be_made_park_and_the
     assert told["broken"]["reason"] == "ImportError: no module named payments"
     assert "no plugin 'absent' is installed" in told["absent"]["reason"]
     assert "OSError" in told["classes"]["reason"]
+    known = site.database["Plugins"].find({"types": {"$exists": True}}, {"types": 1})
+    assert {one["_id"]: one["types"] for one in known} == {"good": ["good", "report.*"]}  # for hosts where it is broken
     assert running.stop() == 0
 
 

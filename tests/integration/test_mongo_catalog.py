@@ -8,8 +8,11 @@ from datetime import timedelta
 import pytest
 
 from transqueue.admin.report import ProcessReport
+from transqueue.events import Events
 from transqueue.mongodb import connect
 from transqueue.mongodb.catalog import BELIEVED_SECONDS
+from transqueue.plugins import PluginState
+from transqueue.plugins.reporting import Reporting
 
 TOLD = {"greet": {"state": "ok", "reason": "", "types": ["greet"]}, "a.$b": {"state": "broken", "reason": "$where"}}
 WORKER = ProcessReport(role="worker", host="here", slot=0, pid=7, plugins=TOLD)
@@ -26,6 +29,31 @@ def test_types_are_remembered_beside_what_processes_tell(queue):
     queue.catalog.remember({"greet": ["greet", "a"], "pay": []})
     queue.catalog.tell(WORKER)
     assert queue.catalog.known_types() == {"greet": ["a", "greet"], "pay": []}
+
+
+class Broken:
+    """The table of a process in which the plugin `greet` is broken, as far as telling goes."""
+
+    def __init__(self):
+        self.learnt = []
+
+    def states(self):
+        return [PluginState(name="greet", state="broken", reason="it hangs")]
+
+    failures = states
+
+    def learn(self, known):
+        self.learnt.append(known)
+
+
+def test_a_process_in_which_a_plugin_is_broken_learns_what_it_has_claimed_elsewhere_since(queue):
+    table = Broken()
+    reporting = Reporting(table, queue.catalog, "api", 5000, Events())
+    queue.catalog.remember({"greet": ["greet"]})
+    reporting.tell()
+    assert table.learnt == [{}, {"greet": ["greet"]}]
+    reporting.close()
+    assert list(queue.catalog.reports()) == []
 
 
 def test_what_each_process_tells_is_read_with_the_time(queue):

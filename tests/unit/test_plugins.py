@@ -11,14 +11,16 @@ import click
 import pytest
 
 from transqueue import hookspecs
+from transqueue.clock import HostClock
 from transqueue.config import Config, PluginConfig, read_config
-from transqueue.errors import ClaimConflict, ConfigInvalid, PluginBroken
+from transqueue.errors import ClaimConflict, ConfigInvalid, PluginBroken, SubmissionRefused
 from transqueue.events import Events
 from transqueue.plugins import installed, load_one, load_plugins
 from transqueue.plugins.commands import plugin_cli
 from transqueue.plugins.described import described
 from transqueue.plugins.hooks import new_hooks
 from transqueue.plugins.judge import judge_plugins
+from transqueue.submission import Admission, read_envelope
 
 GREET = """
     from transqueue import handler
@@ -224,11 +226,11 @@ BROKEN = [
                 if data["source"] == data["target"]:
                     raise ValidationError("Must differ.", "target")
 
-        @handler("move", schema=Move)
+        @handler("greet", schema=Move)
         def move(transaction, context): pass
         """,
         "handlers",
-        "ValueError: the example of 'move' does not pass its own schema: target: ['Must differ.']",
+        "ValueError: the example of 'greet' does not pass its own schema: target: ['Must differ.']",
     ),
     (
         "one made for a newer contract",
@@ -270,6 +272,63 @@ def test_a_broken_plugin_is_told_with_its_reason_while_the_others_go_on(site, lo
     assert table.resolve("greet") is None
     assert (table.resolve("good").plugin, state(table, "good").state) == ("good", "ok")
     assert [(event.name, event.facts["plugin"]) for event in heard] == [("plugin.broken", "bad")]
+
+
+NEEDS_A_GATEWAY = """
+from marshmallow import Schema, fields
+from transqueue import handler, hookimpl
+
+class Settings(Schema):
+    gateway = fields.String(required=True)
+
+@hookimpl
+def transqueue_config_schema():
+    return Settings
+
+@handler("pay")
+def pay(transaction, context): pass
+
+@handler("invoice.*")
+def invoice(transaction, context): pass
+"""
+
+
+def admitted(table, type):
+    """The code with which the door refuses a transaction of a type."""
+    admission = Admission(table=table, default_type="deposit", clock=HostClock(), events=Events())
+    with pytest.raises(SubmissionRefused) as refused:
+        admission.admit(read_envelope({"type": type, "data": {}}))
+    return refused.value.status, refused.value.code
+
+
+def test_the_types_that_a_plugin_marks_are_known_though_it_has_never_worked(site, load):
+    site.install("p", NEEDS_A_GATEWAY)
+    table = load(ALL)
+    assert (state(table, "p").phase, state(table, "p").types) == ("config", ["invoice.*", "pay"])
+    for type in ("pay", "invoice.send"):
+        assert admitted(table, type) == (503, "handler_unavailable")
+        assert "gateway: Missing data" in table.parked(type)
+
+
+def test_types_that_nobody_can_know_are_refused_like_any_other_unknown_one(site, load):
+    site.install("p", "import nonesuch\n" + NEEDS_A_GATEWAY)
+    table = load(ALL)
+    assert (state(table, "p").phase, state(table, "p").types) == ("import", [])
+    assert admitted(table, "pay") == (400, "unknown_type")
+    named = load({"p": PluginConfig(handlers={"pay": {"max_attempts": 3}})}, routes={"refund": "p"})
+    assert {admitted(named, type) for type in ("pay", "refund")} == {(503, "handler_unavailable")}
+
+
+def test_what_a_broken_plugin_claims_elsewhere_parks_here_unless_somebody_claims_it(site, load):
+    site.install("p", "1 / 0")
+    site.install("q", GREET)
+    table = load({"p": PluginConfig(), "q": PluginConfig()})
+    assert admitted(table, "pay") == (400, "unknown_type")
+    table.learn({"p": ["greet", "greet.more", "pay", "invoice.*"], "q": ["other"], "gone": ["lost"]})
+    assert {admitted(table, type) for type in ("pay", "invoice.send")} == {(503, "handler_unavailable")}
+    assert {admitted(table, type) for type in ("other", "lost")} == {(400, "unknown_type")}
+    assert (table.resolve("greet").plugin, state(table, "p").state) == ("q", "broken")
+    assert "pay" in state(table, "p").types
 
 
 def test_an_interrupt_from_the_keyboard_is_not_taken_for_a_broken_plugin(site, load):

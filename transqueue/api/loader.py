@@ -35,7 +35,7 @@ def load_app(config: Config, uri: str, *, log_json: bool, before: Before = nothi
     table = load_plugins(config, events=events, known_types=queue.catalog.known_types(), before=before)
     table.startup("api", before)
     before("", "")
-    queue.catalog.remember({state.name: state.types for state in table.states() if state.state == "ok"})
+    queue.catalog.remember(table.working_types())
     atexit.register(table.shutdown, "api")
     atexit.register(Reporting(table, queue.catalog, "api", config.api.port, events).close)
     measures = queue.measures

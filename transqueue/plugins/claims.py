@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -38,6 +38,15 @@ def marked_handlers(module: ModuleType, found: Found, available: Mapping[str, Fo
             if _is_own(value, package, nested):
                 marked.update((id(handler), handler) for handler in _marks(value))
     return tuple(marked.values())
+
+
+def declared(found: Found, available: Mapping[str, Found]) -> Collection[str]:
+    """The types that a plugin's own package marks, as far as it is imported: what is known of one that broke later."""
+    module = sys.modules.get(found.module)
+    try:
+        return {mark.type for mark in marked_handlers(module, found, available)} if module else ()
+    except (Exception, SystemExit):  # what it marks may be what it breaks of
+        return ()
 
 
 def claimed(found: Found, returned: Iterable[Any], marked: Iterable[Handler]) -> Mapping[str, Handler]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import pluggy
 
 from ..config import Config
 from ..errors import PluginBroken
-from . import find, hooks, transaction_module
+from . import claims, find, hooks, transaction_module
 from .find import Found
 from .isolation import unsurvived
 from .load import Plugin, load_one
@@ -31,18 +31,23 @@ def enabled(config: Config) -> Sequence[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """What became of the enabled plugins: those that passed, in the configuration's order, and the others by name."""
+    """What became of the enabled plugins: those that passed, in the configuration's order, and the others by name.
+
+    Attributes:
+        declared: the types of those that broke after their import, as they mark them.
+    """
 
     available: Mapping[str, Found]
     plugins: Sequence[Plugin]
     broken: Mapping[str, PluginBroken]
+    declared: Mapping[str, Collection[str]]
     hooks: pluggy.PluginManager
 
 
 def load_enabled(config: Config, available: Mapping[str, Found] | None = None, before: Before = nothing) -> Loaded:
     """Load every enabled plugin, and `transaction_module`, each by itself. `available`: else those installed."""
     manager, available = hooks.new_hooks(), find.installed() if available is None else available
-    plugins, broken = list[Plugin](), dict[str, PluginBroken]()
+    plugins, broken, declared = list[Plugin](), dict[str, PluginBroken](), dict[str, Collection[str]]()
     for name in enabled(config):
         before(name, "import")
         try:
@@ -53,7 +58,9 @@ def load_enabled(config: Config, available: Mapping[str, Found] | None = None, b
                 plugins.append(load_one(name, config, manager=manager, available=available))
         except PluginBroken as error:
             broken[name] = error.shown(config.masked)
-    return Loaded(available=available, plugins=plugins, broken=broken, hooks=manager)
+            if name in available:
+                declared[name] = claims.declared(available[name], available)
+    return Loaded(available=available, plugins=plugins, broken=broken, declared=declared, hooks=manager)
 
 
 def _refuse_unusable(name: str, config: Config) -> None:

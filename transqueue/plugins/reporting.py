@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Protocol
 
@@ -19,13 +20,17 @@ TOLD = ("state", "phase", "reason", "cure", "distribution", "version", "types", 
 
 
 class Place(Protocol):
-    """Where processes tell it."""
+    """Where processes tell it, and learn what others know."""
 
     def tell(self, report: ProcessReport, /) -> None:
         """Keep a report, for a while."""
 
     def withdraw(self, report: ProcessReport, /) -> None:
         """Forget it."""
+
+    def known_types(self) -> Mapping[str, Collection[str]]:
+        """What each plugin claimed when it last worked, on any host."""
+        ...
 
 
 class Reporting:
@@ -42,11 +47,13 @@ class Reporting:
         self._ticker.start()
 
     def tell(self) -> None:
-        """Tell now.
+        """Tell now. What is broken here may have worked elsewhere since: its types are its own then, here too.
 
         Raises:
             TransQueueError: the database did not answer.
         """
+        if self._table.failures():
+            self._table.learn(self._place.known_types())
         self._place.tell(self._report())
 
     def close(self) -> None:

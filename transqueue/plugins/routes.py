@@ -41,6 +41,12 @@ class Claims:
                 return self.handlers[claim]
         return None
 
+    def parking(self, broken: PluginBroken, claims: Collection[str]) -> Claims:
+        """The claims with more of a broken plugin's own, where they are new and fall under none that is there."""
+        there = {**self.handlers, **self.parked}
+        new = [claim for claim in claims if not any(wider in there for wider in _matching(claim))]
+        return Claims(self.handlers, {**self.parked, **dict.fromkeys(new, Parked(broken.name, str(broken)))})
+
     def without(self, broken: PluginBroken) -> Claims:
         """The claims after one plugin broke: its own are parked, and go to nobody else."""
         lost = {claim for claim, handler in self.handlers.items() if handler.plugin == broken.name}
@@ -58,6 +64,12 @@ def claims_of_broken(
             types.update(config.plugins[name].handlers)
         types.update(type for type, plugin in routes_of(config).items() if plugin == name)
     return claims
+
+
+def together(*known: Mapping[str, Collection[str]]) -> Mapping[str, Collection[str]]:
+    """All that is known of what each plugin claims."""
+    names = {name for one in known for name in one}
+    return {name: {claim for one in known for claim in one.get(name, ())} for name in names}
 
 
 def routes_of(config: Config) -> Mapping[str, str]:

@@ -81,7 +81,7 @@ def load_plugins(
     for plugin in loaded.plugins:
         for warning in plugin.warnings:
             events.emit("plugin.deprecated", plugin=plugin.name, version=plugin.found.version, message=warning)
-    known = known_types or {}
+    known = routes.together(known_types or {}, loaded.declared)
     claims = routes.settle(config, loaded.plugins, loaded.broken, known)
     return HandlerTable(config, loaded, claims, events=events, known_types=known)
 
@@ -143,6 +143,16 @@ class HandlerTable:
         names = enabled(self._config)
         others = sorted((set(self._available) | set(self._config.plugins)) - set(names))
         return [*(self._state(name) for name in names), *(self._disabled(name) for name in others)]
+
+    def working_types(self) -> Mapping[str, Sequence[str]]:
+        """What each plugin that works here claims."""
+        return {state.name: state.types for state in self.states() if state.state == "ok"}
+
+    def learn(self, known_types: Mapping[str, Collection[str]]) -> None:
+        """What plugins that are broken here have claimed elsewhere since: it parks, unless somebody claims it here."""
+        for name, error in self._broken.items():
+            self._claims = self._claims.parking(error, known_types.get(name, ()))
+        self._known = routes.together(self._known, known_types)
 
     def failures(self) -> Sequence[PluginState]:
         """Those that are enabled, and broken or missing."""

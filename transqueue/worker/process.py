@@ -99,6 +99,7 @@ def _live(assignment: Assignment, events: Events) -> None:
         table.startup("worker", before)
         bounds = bind(table, events, EventLoop(), before)
         before("", "")
+        queue.catalog.remember(table.working_types())
         worker = _assemble(assignment, queue, table, bounds, stop, events)
         _begin(assignment, queue, alarm, table, bounds)
     except TransQueueError as error:
