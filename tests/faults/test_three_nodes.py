@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -77,6 +78,25 @@ def test_a_primary_killed_meanwhile_loses_nothing_that_was_answered_and_doubles_
     wait_until(nodes.is_well, timeout=60, message="all three are well again")
     doing.check()
     assert [desk.state(one) for one in accepted] == [State.QUEUED] * 10
+
+
+def test_a_bell_rings_again_after_an_election(nodes: ReplicaSet, connected: Callable[[], Any], wait_until: Any) -> None:
+    desk, rang = Desk(connected()), threading.Event()
+    bell = connected().wakeup([3], rang.set)
+    bell.start()
+    bell.listen()
+    wait_until(lambda: bell.is_listening, timeout=30, message="it listens")
+    primary = wait_until(nodes.primary, timeout=60, message="a primary")
+    primary.kill(down_seconds=0)
+
+    def is_told() -> bool:
+        rang.clear()
+        insist(lambda: desk.enqueue(lane=4))
+        rang.wait(1)
+        return bool(bell.heard() == "others")  # so the stream told it, and not only that it began anew
+
+    wait_until(is_told, timeout=60, message="it tells what came after the election")
+    nodes.watch()
 
 
 def test_what_no_majority_has_is_never_answered_with_success_and_is_rolled_back_without_a_trace(
