@@ -29,6 +29,7 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 Figures = Mapping[str, float]
 
 _NAMES = {one: [f"{one}.{number}" for number in range(len(BUCKETS) + 1)] for one in HISTOGRAMS}
+_SUMS = {one: f"{one}.sum" for one in HISTOGRAMS}
 
 _HEARD = {"worker.spawned": STARTS, "worker.died": DEATHS}
 
@@ -55,10 +56,11 @@ class Tally:
     def observe(self, type: str, *observed: float, histogram: str, times: int = 1) -> None:
         """Put spans of seconds into a histogram, each so many times; one below nothing counts as nothing."""
         with self._lock:
-            figures, names = self._figures(type), _NAMES[histogram]
+            figures, names, total = self._figures(type), _NAMES[histogram], 0.0
             for seconds in observed:
                 figures[names[bisect_left(BUCKETS, seconds)]] += times
-            figures[f"{histogram}.sum"] += sum(max(0.0, one) for one in observed) * times  # type: ignore[assignment]
+                total += seconds if seconds > 0 else 0.0
+            figures[_SUMS[histogram]] += total * times  # type: ignore[assignment]
 
     def heard(self, event: Named) -> None:
         """Count an event of a supervisor: for `Events.listen`."""

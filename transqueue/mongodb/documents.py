@@ -20,6 +20,12 @@ Document = dict[str, Any]
 
 READABLE = {"$lte": VERSION}  # of `v`
 _TOLD = ("traceparent", "request_id", "parent")
+_RESTORED = ("data", "result", "origin")
+_OTHERWISE = {*_RESTORED, "id", "state", "lease", "idempotency", "plugin", "on_end", "history", "v"}
+_AS_IT_IS = tuple(field.name for field in fields(Transaction) if field.name not in _OTHERWISE)
+_STATES = {state.value: state for state in State}
+_NEVER = datetime.fromtimestamp(0, UTC)
+_BLANK = Transaction(id="", type="", data=None, created_at=_NEVER, due_at=_NEVER, max_attempts=1)
 _BY_SERVER = Timestamp(0, 0)  # mongod fills it in when it inserts: the order of acceptance, across hosts
 
 
@@ -61,38 +67,21 @@ def decode(document: Mapping[str, Any]) -> Transaction:
     """The transaction that a document tells of; of a newer format, what is sure, with the cure as its error."""
     if is_newer(document):
         return _newer(document)
+    told = {name: document[name] for name in _AS_IT_IS if name in document}
     lease, key, plugin = document.get("lease"), document.get("idempotency"), document.get("plugin")
-    return Transaction(
-        id=document["_id"],
-        type=document["type"],
-        data=restored(document["data"]),
-        created_at=document["created_at"],
-        due_at=document["due_at"],
-        max_attempts=document["max_attempts"],
-        state=State(document["state"]),
-        priority=document["priority"],
-        finished_at=document.get("finished_at"),
-        attempts=document["attempts"],
-        crashes=document["crashes"],
-        ordering_key=document.get("ordering_key"),
-        after_dead=document.get("after_dead", "block"),
-        lane=document["lane"],
-        lease=Lease(lease["token"], lease["worker"], lease.get("at")) if lease else None,
-        ended_by=document.get("ended_by"),
-        alone=document.get("alone", False),
-        deferred_since=document.get("deferred_since"),
-        result=restored(document.get("result")),
-        error=document.get("error"),
-        history=tuple(document.get("history", ())),
-        submitter=document["submitter"],
-        idempotency=Idempotency(key["key"], key["body_hash"]) if key else None,
-        traceparent=document.get("traceparent"),
-        request_id=document.get("request_id"),
-        plugin=Stamp(**known(Stamp, plugin)) if plugin else None,
-        on_end=tuple(_restored_on_end(one) for one in document.get("on_end", ())),
-        origin=restored(document.get("origin")),
-        parent=document.get("parent"),
-    )
+    if lease:
+        told["lease"] = Lease(lease["token"], lease["worker"], lease.get("at"))
+    if key:
+        told["idempotency"] = Idempotency(key["key"], key["body_hash"])
+    if plugin:
+        told["plugin"] = Stamp(**known(Stamp, plugin))
+    if "on_end" in document:
+        told["on_end"] = tuple(_restored_on_end(one) for one in document["on_end"])
+    for name in _RESTORED:
+        if name in document:
+            told[name] = restored(document[name])
+    history = tuple(document.get("history", ()))
+    return _BLANK.altered(id=document["_id"], state=_STATES[document["state"]], history=history, **told)
 
 
 def decode_first(document: Mapping[str, Any]) -> Transaction:
@@ -110,7 +99,7 @@ def is_newer(document: Mapping[str, Any]) -> bool:
 
 def _newer(document: Mapping[str, Any]) -> Transaction:
     """Nothing is taken for granted but the id: anything else may be stored otherwise there."""
-    state, never = document.get("state"), datetime.fromtimestamp(0, UTC)
+    state = document.get("state")
     due_at, created_at = document.get("due_at"), document.get("created_at")
     version = document["v"]
     message = (
@@ -121,8 +110,8 @@ def _newer(document: Mapping[str, Any]) -> Transaction:
         id=document["_id"],
         type=str(document.get("type", "")),
         data=restored(document.get("data")),
-        created_at=created_at if isinstance(created_at, datetime) else never,
-        due_at=due_at if isinstance(due_at, datetime) else never,
+        created_at=created_at if isinstance(created_at, datetime) else _NEVER,
+        due_at=due_at if isinstance(due_at, datetime) else _NEVER,
         max_attempts=0,
         state=State(state) if state in set(State) else State.QUEUED,
         submitter=str(document.get("submitter", "")),
@@ -133,7 +122,8 @@ def _newer(document: Mapping[str, Any]) -> Transaction:
 
 def known(kind: type[Any], document: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a document that a value has; the next version may store more."""
-    return {field.name: document[field.name] for field in fields(kind) if field.name in document}
+    names = kind.__dataclass_fields__  # what `fields` reads, each time anew
+    return {name: document[name] for name in names if name in document}
 
 
 def _stamp(stamp: Stamp) -> Document:
