@@ -81,6 +81,22 @@ def drain(
         return _run(stage, works, count)
 
 
+def settle(stage: Stage, template: Template, count: int, *, users: int = 1, in_session: bool = False) -> Sample:
+    """Settle a backlog, 100 in one update, each update in a session of its own or outside; one process."""
+    with stage.site() as site:
+        stage.prepare(site)
+        fill(site.q, template, count, users)
+        work = Work(uri=stage.uri, database=site.name, type=template.type, lanes=(), written=False)
+        with MongoClient[Document](stage.uri) as client:
+            pipeline = _Pipeline(client, work)
+            rows = list(site.q.find({}, {"_id": 1}))
+            cpu, began = cpu_seconds([stage.mongod_pid]), time.perf_counter()
+            for at in range(0, len(rows), IN_SESSION):
+                pipeline.settle(rows[at : at + IN_SESSION], in_session=in_session)
+            seconds = time.perf_counter() - began
+        return Sample(count / seconds, {"mongod µs": (cpu_seconds([stage.mongod_pid]) - cpu) / count * 1e6})
+
+
 def end_to_end(stage: Stage, template: Template, seconds: float) -> Sample:
     """Insert 500 at a time while two processes lease and settle, for some seconds; what is done counts."""
     with stage.site() as site:
@@ -185,6 +201,15 @@ class _Pipeline:
         if not self._work.ledger:
             return self._settle(self._q, token, documents, None)
         return sum(self._credit(token, documents[at : at + IN_SESSION]) for at in range(0, len(documents), IN_SESSION))
+
+    def settle(self, documents: list[Document], *, in_session: bool) -> int:
+        """Settle what nobody has leased."""
+        if not in_session:
+            return self._settle(self._q, "", documents, None)
+        with self._client.start_session(causal_consistency=False) as session:
+            return session.with_transaction(
+                lambda session: self._settle(self._in_session["Q"], "", documents, session), write_concern=DURABLE
+            )
 
     def _credit(self, token: str, documents: list[Document]) -> int:
         """Bank, Ledger and Q in one session."""

@@ -125,7 +125,7 @@ def _keyed_leases(run: Run, site: Site, lane: int) -> tuple[tuple[Sample, ...], 
 
 
 def _long_drain(run: Run) -> Iterator[Row]:
-    count = run.size(200_000, 1_000)
+    count = run.size(1_000_000, 1_000)
     with run.stage.site() as site:
         run.stage.prepare(site)
         run.tell(f"a drain of {count:,}")

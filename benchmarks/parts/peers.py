@@ -113,7 +113,7 @@ def _peers(run: Run) -> list[Peer]:
             enqueue=node("pgboss.mjs"),
             work=node("pgboss.mjs", "work"),
             processes=2,
-            count=run.size(40_000, 20),
+            count=run.size(100_000, 20),  # two begin with a batch each, and its jobs begin together
             against="bench.group",
         ),
     ]

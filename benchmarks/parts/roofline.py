@@ -10,6 +10,7 @@ from . import Run
 
 PART = "roofline"
 USERS = 1000
+SETTLE, IN_SESSION = "settle deposits, 100 in one update", "the same, each update in a session"
 
 
 def measure(run: Run) -> Iterator[Row]:
@@ -25,6 +26,8 @@ def measure(run: Run) -> Iterator[Row]:
             "deposits, 100 in a session": lambda: roofline.drain(
                 run.stage, deposit, count // 2, users=USERS, ledger=True
             ),
+            SETTLE: lambda: roofline.settle(run.stage, deposit, count // 4, users=USERS),
+            IN_SESSION: lambda: roofline.settle(run.stage, deposit, count // 4, users=USERS, in_session=True),
         },
         run.rounds,
         run.tell,
