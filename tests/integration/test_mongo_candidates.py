@@ -55,6 +55,15 @@ def test_the_keys_of_what_was_leased_are_not_walked_again(database, lease):
     assert max(walked) < 2 * LONG
 
 
+def test_what_is_read_from_the_start_in_vain_is_not_read_again(connect_heard, mongo_database, desk, worker):
+    queue, sent = connect_heard(mongo_database)
+    try:
+        looked = sent.during(lambda: queue.lease(worker, "deposit", limit=1))
+    finally:
+        queue.close()
+    assert [name for name, _ in looked] == ["find"]
+
+
 @pytest.mark.usefixtures("unhurried")
 def test_what_is_put_back_before_that_place_is_found_when_nothing_else_is(desk, worker, backlog, lease):
     first = lease()

@@ -37,6 +37,26 @@ def make_lapse(database, worker, ago=1.0):
     assert database["Workers"].update_one({"_id": worker}, moved).modified_count == 1
 
 
+# What it costs
+
+
+def names(commands):
+    return [name for name, _ in commands]
+
+
+def test_a_rescue_that_finds_nothing_asks_twice_and_writes_nothing(desk, heard):
+    queue, sent = heard
+    desk.worker()
+    assert names(sent.during(queue.rescue)) == ["find", "aggregate"]
+
+
+def test_leases_that_are_all_held_are_renewed_by_one_command(desk, heard):
+    queue, sent = heard
+    both = [desk.worker(), desk.worker()]
+    assert names(sent.during(lambda: queue.renew(both, lease_seconds=60))) == ["update"]
+    assert names(sent.during(lambda: queue.renew([*both, "nobody"], lease_seconds=60))) == ["update", "find"]
+
+
 # Its order
 
 

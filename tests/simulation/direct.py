@@ -11,7 +11,7 @@ from typing import Any
 
 from pymongo.errors import ExecutionTimeout, NetworkTimeout
 
-from .client import Command
+from .command import Command
 from .store import BLOCKED, Store
 
 

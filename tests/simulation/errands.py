@@ -21,7 +21,7 @@ from transqueue.transaction import Stamp, Transaction, TransactionIds, free_lane
 from .hub import Hub, Killed
 
 PLUGIN = Stamp("errands", "1")
-TIMEOUT_SECONDS = 3.0
+TIMEOUT_SECONDS = 1.5
 KINDS: Mapping[str, Mapping[str, Any]] = {
     "pay": {"transactional": True},
     "pay.key": {"transactional": True, "ordering_key": "key"},
@@ -50,12 +50,13 @@ class Errands:
 
     hub: Hub
     server_time: Callable[[], Any]
+    more_types: int
     runs: list[Run] = field(default_factory=list)
     children: dict[str, list[str]] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.types = sorted({"pay", *self.hub.random.sample(sorted(KINDS), 2)})
+        self.types = sorted({"pay", *self.hub.random.sample(sorted(KINDS), self.more_types)})
         self._ids = TransactionIds(self.hub.random.randrange)
         self.bounds = {
             type: Bound(
@@ -117,7 +118,7 @@ class Errands:
             raise Reject("as the script says")
         if word == "later":
             raise RetryLater(after_seconds=hub.between(0.05, 0.5), expires_after_seconds=4)
-        hub.sleep({"hang": 20.0, "slow": hub.between(0.1, 2.0)}.get(word, hub.between(0.0, 0.01)))
+        hub.sleep({"hang": 20.0, "slow": hub.between(0.1, 1.2)}.get(word, hub.between(0.0, 0.01)))
         if transactional:
             self._pay(transaction, context.db, catching=word == "catch")
         if word == "die":

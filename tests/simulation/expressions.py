@@ -7,16 +7,17 @@ from datetime import datetime, timedelta
 from functools import reduce
 from typing import Any
 
-from .values import MISSING, at, order
+from .values import MISSING, at, order, path_of
 
 Variables = Mapping[str, Any]
 
 
 def value_of(expression: Any, document: dict[str, Any], variables: Variables) -> Any:
     """The value of an expression for a document; MISSING where MongoDB would find or leave no field."""
-    if isinstance(expression, str) and expression.startswith("$"):
-        return _named(expression, document, variables)
-    if isinstance(expression, dict):
+    kind = type(expression)
+    if kind is str:
+        return _named(expression, document, variables) if expression[:1] == "$" else expression
+    if kind is dict:
         first = next(iter(expression), "")
         if first == "$literal":
             return expression[first]
@@ -24,20 +25,23 @@ def value_of(expression: Any, document: dict[str, Any], variables: Variables) ->
             return _operator(first)(expression[first], document, variables)
         found = {name: value_of(item, document, variables) for name, item in expression.items()}
         return {name: value for name, value in found.items() if value is not MISSING}
-    if isinstance(expression, list | tuple):
+    if kind is list or kind is tuple:
         found = [value_of(item, document, variables) for item in expression]
         return [None if value is MISSING else value for value in found]
     return expression
 
 
 def _named(name: str, document: dict[str, Any], variables: Variables) -> Any:
-    if not name.startswith("$$"):
-        return at(document, tuple(name[1:].split(".")))
-    head, *path = name[2:].split(".")
-    known = {"REMOVE": MISSING, "ROOT": document, **variables}
-    if head not in known:
+    if name[:2] != "$$":
+        return at(document, path_of(name[1:]))
+    head, *path = path_of(name[2:])
+    if head in variables:
+        value = variables[head]
+    elif head in _KNOWN:
+        value = _KNOWN[head](document)
+    else:
         raise NotImplementedError(f"the simulated store does not know {name}")
-    return at(known[head], tuple(path)) if path else known[head]
+    return at(value, tuple(path)) if path else value
 
 
 def _operator(name: str) -> Callable[[Any, dict[str, Any], Variables], Any]:
@@ -116,6 +120,7 @@ def _concat_arrays(*arrays: Any) -> Any:
     return [item for one in arrays for item in one]
 
 
+_KNOWN: dict[str, Callable[[dict[str, Any]], Any]] = {"REMOVE": lambda _: MISSING, "ROOT": lambda document: document}
 _LAZY: dict[str, Callable[[Any, dict[str, Any], Variables], Any]] = {
     "$ifNull": _if_null,
     "$cond": _cond,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .expressions import value_of
-from .matching import compiled
+from .matching import matches
 from .values import MISSING, order
 
 Document = dict[str, Any]
@@ -16,8 +16,7 @@ def staged(rows: list[Document], stage: Mapping[str, Any], variables: Mapping[st
     """What one stage makes of the documents."""
     ((name, given),) = stage.items()
     if name == "$match":
-        matches = compiled(given, variables)
-        return [row for row in rows if matches(row)]
+        return [row for row in rows if matches(row, given, variables)]
     if name == "$group":
         return _grouped(rows, given, variables)
     if name == "$sort":

@@ -47,6 +47,11 @@ class Host:
         self._main: Thread
         self.start()
 
+    @property
+    def processes(self) -> list[Process]:
+        """Those that live: the supervisor's, and its workers'."""
+        return [one for one in (self.supervisor, *(worker.inner for worker in self.workers)) if one.alive]
+
     def start(self) -> None:
         """Start the supervisor; when it ends its workers die with it, and it is started again."""
         self._starts += 1
@@ -58,9 +63,14 @@ class Host:
         """Something happened that the supervisor waits for."""
         self._main.wake()
 
+    def is_quiet(self) -> bool:
+        """Whether nothing is due, so that its workers would look in vain."""
+        now, queue = self._network.server_time(), self._network.store.latest.get("Q", {})
+        return not any(one["state"] == "queued" and one["due_at"] <= now for one in queue.values())
+
     def freeze(self, seconds: float) -> None:
         """The whole machine stands still, its kernel included."""
-        for process in (self.supervisor, *(worker.inner for worker in self.workers)):
+        for process in self.processes:
             process.pause(seconds)
             process.frozen_until = self.hub.time + seconds
 
@@ -92,7 +102,7 @@ class Host:
             now=hub.now,
             keeper=keeper,
             spawn=self._spawn,
-            wait=lambda _, timeout: hub.sleep(timeout + hub.between(0.2, 2.0)),
+            wait=lambda _, timeout: hub.sleep(timeout + hub.between(0.2, 1.2)),
             start=lambda run: _Joined(supervisor.start(run)),
             end_orphans=list,
         ).run(Stop(hub))  # type: ignore[arg-type]
@@ -104,7 +114,7 @@ class Host:
     def _supervisor_ended(self) -> None:
         for worker in self.workers:
             self.hub.later(self.hub.between(0.001, 0.02), worker.kill)  # by the kernel: their death signal
-        self.hub.later(self.hub.between(0.5, 4.0), self.start)
+        self.hub.later(self.hub.between(0.3, 2.5), self.start)
 
     # A worker's process: as `transqueue.worker.process.work`
 

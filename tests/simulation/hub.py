@@ -7,9 +7,9 @@ paused (its steps wait).
 
 from __future__ import annotations
 
-import heapq
 import random
 from collections.abc import Callable
+from heapq import heappop, heappush
 from typing import Any
 from zlib import crc32
 
@@ -27,10 +27,10 @@ class Hub:
 
     def __init__(self, seed: int, *, told: Callable[[str], None] | None = None) -> None:
         self.seed, self.random, self.time = seed, random.Random(seed), 0.0
-        self.all_awake_at = 0.0
         self.events = self.digest = self._order = 0
         self._told, self._heap = told, list[tuple[float, int, Callable[..., None], tuple[Any, ...]]]()
-        self._main = getcurrent()
+        self._main, self._until = getcurrent(), 0.0
+        self.processes: list[Process] = []
 
     def now(self) -> float:
         """Seconds since the simulation began."""
@@ -47,17 +47,27 @@ class Hub:
     def later(self, seconds: float, happen: Callable[..., None], *arguments: Any) -> None:
         """Have something happen so many seconds from now."""
         self._order += 1
-        heapq.heappush(self._heap, (self.time + seconds, self._order, happen, arguments))
+        heappush(self._heap, (self.time + seconds, self._order, happen, arguments))
 
     def run(self, until: float) -> None:
         """Let everything happen up to a moment."""
-        heap = self._heap
+        heap, self._until = self._heap, until
         while heap and heap[0][0] <= until:
-            self.time, _, happen, arguments = heapq.heappop(heap)
+            self.time, _, happen, arguments = heappop(heap)
             self.events += 1
             assert self.events < MOST_EVENTS, "it goes round in circles"
             happen(*arguments)
         self.time = max(self.time, until)
+
+    def close(self) -> None:
+        """End whatever still runs: a thread that stands still where it is would never be forgotten."""
+        for process in self.processes:
+            process.on_end.clear()
+            process.kill()
+        for thread in [thread for process in self.processes for thread in process.threads]:
+            if not thread.dead:
+                thread.switch()
+        self._heap.clear()
 
     def tell(self, what: str) -> None:
         """Note what happens: two runs of a seed note the same."""
@@ -72,11 +82,22 @@ class Hub:
 
     def sleep(self, seconds: float) -> None:
         """Let the running thread sleep."""
-        thread = self.thread
-        thread.process.check()
-        self.later(max(0.0, seconds), thread.resume, thread.next_sleep())
+        thread: Thread = getcurrent()  # type: ignore[assignment]
+        process = thread.process
+        if process.exitcode is not None:
+            raise Killed
+        heap, until = self._heap, self.time + max(0.0, seconds)
+        self._order += 1
+        thread.sleeps += 1
+        if until <= self._until and process.paused_until <= until and not (heap and heap[0][0] <= until):
+            self.time = until  # it is what happens next, so nobody else need be asked
+            self.events += 1
+            assert self.events < MOST_EVENTS, "it goes round in circles"
+            return
+        heappush(heap, (until, self._order, thread.resume, (thread.sleeps,)))
         self._main.switch()
-        thread.process.check()
+        if process.exitcode is not None:
+            raise Killed
 
 
 class Thread(greenlet):
@@ -84,7 +105,7 @@ class Thread(greenlet):
 
     def __init__(self, process: Process, run: Callable[[], None]) -> None:
         super().__init__(self._live, process.hub._main)
-        self.process, self._run_it, self._sleeps = process, run, 0
+        self.process, self._run_it, self.sleeps = process, run, 0  # only who knows the number of a sleep can end it
         process.threads.append(self)
         process.hub.later(0.0, self.resume, 0)
 
@@ -97,15 +118,10 @@ class Thread(greenlet):
         except SystemExit as ending:
             self.process.end(int(ending.code or 0))
 
-    def next_sleep(self) -> int:
-        """The number of a new sleep; only what knows it can end it."""
-        self._sleeps += 1
-        return self._sleeps
-
     def resume(self, sleep: int) -> None:
         """Go on, if this sleep is still the present one; a paused process goes on later."""
         process = self.process
-        if self.dead or sleep != self._sleeps:
+        if self.dead or sleep != self.sleeps:
             return
         if process.alive and process.paused_until > process.hub.time:
             process.hub.later(process.paused_until - process.hub.time, self.resume, sleep)
@@ -114,7 +130,7 @@ class Thread(greenlet):
 
     def wake(self) -> None:
         """End its sleep now."""
-        self.process.hub.later(0.0, self.resume, self._sleeps)
+        self.process.hub.later(0.0, self.resume, self.sleeps)
 
 
 class Process:
@@ -122,6 +138,7 @@ class Process:
 
     def __init__(self, hub: Hub, name: str) -> None:
         self.hub, self.name = hub, name
+        hub.processes.append(self)
         self.threads: list[Thread] = []
         self.exitcode: int | None = None
         self.ended_at: float | None = None
@@ -165,7 +182,6 @@ class Process:
         """SIGSTOP, and SIGCONT after a while."""
         self.hub.tell(f"{self.name} is paused for {seconds:.3f} s")
         self.paused_until = max(self.paused_until, self.hub.time + seconds)
-        self.hub.all_awake_at = max(self.hub.all_awake_at, self.paused_until)
 
     def set_alarm(self, moment: float) -> None:
         """The kernel's timer: it ends the process at this moment, unless it is set again."""

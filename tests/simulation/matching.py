@@ -2,116 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from operator import ge, gt, le, lt
 from typing import Any
 
 from .expressions import is_true, value_of
-from .values import MISSING, at, order, rank
+from .values import MISSING, at, order, path_of, rank
 
-Test = Callable[[dict[str, Any]], bool]
+_ALIKE = frozenset({int, float, str, datetime})  # kinds that Python compares as MongoDB does
 
 
-def compiled(query: Mapping[str, Any], variables: Mapping[str, Any]) -> Test:
-    """What tells whether a document matches the query."""
-    tests = []
+def matches(document: dict[str, Any], query: Mapping[str, Any], variables: Mapping[str, Any]) -> bool:
+    """Whether a document matches the query."""
     for name, wanted in query.items():
         if name[0] == "$":
-            tests.append(_logic(name, wanted, variables))
-        else:
-            tests.append(_field(name, wanted))
-    if len(tests) == 1:
-        return tests[0]
-
-    def matches(document: dict[str, Any]) -> bool:
-        for test in tests:  # noqa: SIM110 (this is where the time goes)
-            if not test(document):
+            if not _logic(name, wanted, document, variables):
                 return False
-        return True
+            continue
+        value = at(document, path_of(name)) if "." in name else document.get(name, MISSING)
+        if type(wanted) is dict and next(iter(wanted), "")[:1] == "$":
+            for operator, operand in wanted.items():
+                if not _test(operator)(value, operand):
+                    return False
+        elif not _equals(value, wanted):
+            return False
+    return True
 
-    return matches
+
+def candidates(documents: dict[Any, dict[str, Any]], query: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+    """Those that a query can find, if it says which ids it looks for; else all."""
+    wanted = query.get("_id")
+    if isinstance(wanted, str):
+        return [documents[wanted]] if wanted in documents else []
+    if type(wanted) is dict and "$in" in wanted and len(wanted) == 1:
+        return [documents[one] for one in sorted(set(wanted["$in"])) if one in documents]
+    return list(documents.values())
 
 
-def _logic(name: str, wanted: Any, variables: Mapping[str, Any]) -> Test:
+def equalities(query: Mapping[str, Any]) -> dict[str, Any]:
+    """What an upsert takes over from its query."""
+    return {
+        name: value
+        for name, value in query.items()
+        if not name.startswith("$")
+        and not (isinstance(value, Mapping) and any(inner.startswith("$") for inner in value))
+    }
+
+
+def _logic(name: str, wanted: Any, document: dict[str, Any], variables: Mapping[str, Any]) -> bool:
     if name == "$expr":
-        return lambda document: is_true(value_of(wanted, document, variables))
-    if name in ("$and", "$or", "$nor"):
-        several = [compiled(one, variables) for one in wanted]
-        if name == "$and":
-            return lambda document: all(test(document) for test in several)
-        found = name == "$or"
-        return lambda document: any(test(document) for test in several) is found
+        return is_true(value_of(wanted, document, variables))
+    if name == "$and":
+        return all(matches(document, one, variables) for one in wanted)
+    if name in ("$or", "$nor"):
+        return any(matches(document, one, variables) for one in wanted) is (name == "$or")
     raise NotImplementedError(f"the simulated store does not know {name}: add it to {__name__}")
 
 
-def _field(name: str, wanted: Any) -> Test:
-    test = _operators(wanted) if _is_operators(wanted) else _equals(wanted)
-    if "." not in name:
-        return lambda document: test(document.get(name, MISSING))
-    path = tuple(name.split("."))
-    return lambda document: test(at(document, path))
+def _test(operator: str) -> Callable[[Any, Any], bool]:
+    if operator not in _TESTS:
+        raise NotImplementedError(f"the simulated store does not know {operator}: add it to {__name__}")
+    return _TESTS[operator]
 
 
-def _is_operators(wanted: Any) -> bool:
-    if type(wanted) is not dict:
-        return False
-    for name in wanted:
-        return name[:1] == "$"
-    return False
-
-
-def _operators(wanted: Mapping[str, Any]) -> Callable[[Any], bool]:
-    tests = []
-    for name, operand in wanted.items():
-        if name not in _TESTS:
-            raise NotImplementedError(f"the simulated store does not know {name}: add it to {__name__}")
-        tests.append(_TESTS[name](operand))
-    if len(tests) == 1:
-        return tests[0]
-    return lambda value: all(test(value) for test in tests)
-
-
-def _equals(wanted: Any) -> Callable[[Any], bool]:
+def _equals(value: Any, wanted: Any) -> bool:
+    if type(value) is list:
+        return value == wanted or wanted in value
     if wanted is None:
-        return lambda value: value is None or value is MISSING
-    if isinstance(wanted, str):
-        return lambda value: value == wanted or (type(value) is list and wanted in value)
-    kind = rank(wanted)
-    return lambda value: (value == wanted and rank(value) == kind) or (type(value) is list and wanted in value)
+        return value is None or value is MISSING
+    return bool(value == wanted) and (type(value) is type(wanted) or rank(value) == rank(wanted))
 
 
-def _in(operand: Any) -> Callable[[Any], bool]:
-    try:
-        among = frozenset(operand)
-    except TypeError:
-        several = [_equals(one) for one in operand]
-        return lambda value: any(test(value) for test in several)
-    null = None in among
-    return lambda value: (
-        (null and value is MISSING)
-        or (any(item in among for item in value) if type(value) is list else type(value) is not dict and value in among)
-    )
+def _in(value: Any, among: Any) -> bool:
+    if type(value) is list:
+        return any(item in among for item in value)
+    return (None if value is MISSING else value) in among
 
 
-def _compared(holds: Callable[[Any, Any], bool]) -> Callable[[Any], Callable[[Any], bool]]:
-    def made(operand: Any) -> Callable[[Any], bool]:
-        kind, wanted = rank(operand), order(operand)
-        return lambda value: rank(value) == kind and holds(order(value), wanted)
+def _compared(holds: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
+    def test(value: Any, operand: Any) -> bool:
+        kind = type(value)
+        if kind is type(operand) and kind in _ALIKE:
+            return holds(value, operand)
+        return rank(value) == rank(operand) and holds(order(value), order(operand))
 
-    return made
-
-
-def _negated(test: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: not test(value)
+    return test
 
 
-_TESTS: dict[str, Callable[[Any], Callable[[Any], bool]]] = {
+_TESTS: dict[str, Callable[[Any, Any], bool]] = {
     "$eq": _equals,
-    "$ne": lambda operand: _negated(_equals(operand)),
+    "$ne": lambda value, operand: not _equals(value, operand),
     "$in": _in,
-    "$nin": lambda operand: _negated(_in(operand)),
-    "$gt": _compared(lambda value, wanted: value > wanted),
-    "$gte": _compared(lambda value, wanted: value >= wanted),
-    "$lt": _compared(lambda value, wanted: value < wanted),
-    "$lte": _compared(lambda value, wanted: value <= wanted),
-    "$exists": lambda operand: lambda value: (value is not MISSING) is bool(operand),
+    "$nin": lambda value, operand: not _in(value, operand),
+    "$gt": _compared(gt),
+    "$gte": _compared(ge),
+    "$lt": _compared(lt),
+    "$lte": _compared(le),
+    "$exists": lambda value, operand: (value is not MISSING) is bool(operand),
 }

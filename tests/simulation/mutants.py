@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 from transqueue.mongodb import leases, settlements
 from transqueue.mongodb.settlements import Settlements
+from transqueue.worker.holding import Holding
 
 
 @contextmanager
@@ -53,7 +54,18 @@ def reading_fence() -> Iterator[None]:
         yield
 
 
-MUTANTS = {"no fence": no_fence, "a fence that only reads": reading_fence}
+@contextmanager
+def nothing_held_back() -> Iterator[None]:
+    """When one of a key is to be tried again, a worker goes on with the later ones that it holds."""
+    with patch.object(Holding, "hold_back", lambda *_: None):
+        yield
+
+
+MUTANTS = {
+    "no fence": no_fence,
+    "a fence that only reads": reading_fence,
+    "nothing held back": nothing_held_back,
+}
 
 
 @contextmanager

@@ -7,7 +7,7 @@ answer lost; wait for a session; or meet an election, which discards what no maj
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,7 +15,7 @@ from pymongo.errors import AutoReconnect, ExecutionTimeout, NetworkTimeout, PyMo
 
 from transqueue.testing.settable_clock import START
 
-from .client import Command
+from .command import Command
 from .hub import Hub, Killed, Process
 from .store import BLOCKED, Steps, Store
 
@@ -32,10 +32,10 @@ class Weather:
     half: float = 0.0
     slow: float = 0.0
     lag: float = 0.002
+    any: float = field(init=False)
 
-    @property
-    def any(self) -> float:
-        return self.unsent + self.unanswered + self.late + self.half + self.slow
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "any", self.unsent + self.unanswered + self.late + self.half + self.slow)
 
 
 CALM = Weather()
@@ -66,13 +66,14 @@ class SimulatedNetwork:
         """The answer of the server, as the contract of `Network` says."""
         hub = self.hub
         hub.thread.process.check()
-        fault = self._fault()
-        hub.tell(f"{caller}: {command.name}{f' ({fault})' if fault else ''}")
+        fault = self._fault() if self.weather.any else ""
+        hub.tell(f"{caller}: {command.name} ({fault})" if fault else f"{caller}: {command.name}")
         if command.timeout <= 0:
             raise NetworkTimeout("timed out before it was sent")
         if fault == "late":
             self._give_up_on(command)
-        self._maybe_strike(command, 0.06)
+        if self.strike:
+            self._maybe_strike(command, 0.06)
         try:
             hub.sleep(self._latency(caller, command, fault))
         except Killed:
@@ -120,8 +121,8 @@ class SimulatedNetwork:
         return True
 
     def _fault(self) -> str:
-        weather = self.weather
-        if not weather.any or (drawn := self.hub.random.random()) >= weather.any:
+        weather, drawn = self.weather, self.hub.random.random()
+        if drawn >= weather.any:
             return ""
         for name in ("unsent", "unanswered", "late", "half", "slow"):
             drawn -= getattr(weather, name)
@@ -156,7 +157,7 @@ class SimulatedNetwork:
         hub = self.hub
         waits = command.writes and (not command.in_session or command.name == "commitTransaction")
         lag = self.store.majority_at - hub.time if waits else 0.0
-        struck = self._maybe_strike(command, 0.02)
+        struck = self.strike and self._maybe_strike(command, 0.02)
         if lag > 0.0 or fault or struck:
             hub.sleep(max(lag, 0.0) + hub.between(0.0, 0.001))
         if self.store.term != term or fault == "unanswered":

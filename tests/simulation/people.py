@@ -31,8 +31,11 @@ class Submission:
 class People:
     """The submitters and the operator of one simulation."""
 
-    def __init__(self, hub: Hub, network: SimulatedNetwork, errands: Errands, *, harsh: bool) -> None:
-        self.hub, self._network, self._errands, self._harsh = hub, network, errands, harsh
+    def __init__(
+        self, hub: Hub, network: SimulatedNetwork, errands: Errands, *, harsh: bool, words: int, operated: float
+    ) -> None:
+        self.hub, self._network, self._errands = hub, network, errands
+        self._harsh, self._words, self._operated = harsh, words, operated
         self.submissions: list[Submission] = []
         self.busy, self.cancelled, self.redriven = 0, 0, 0
 
@@ -42,6 +45,9 @@ class People:
             self.busy += 1
             process = Process(self.hub, f"submitter-{number + 1}")
             process.start(lambda process=process: self._submit_all(process, each, seconds))
+        if not self.hub.chance(self._operated):
+            return
+        self.busy += 1
         operator = Process(self.hub, "operator")
         operator.start(lambda: self._operate(operator, seconds))
 
@@ -67,7 +73,7 @@ class People:
         type = random.choice(self._errands.types)
         words = HARSH if self._harsh else GENTLE
         last = random.choice(("ok", "ok", "ok", random.choice(words)))
-        script = [*(random.choice(words) for _ in range(random.randint(0, 3))), last]
+        script = [*(random.choice(words) for _ in range(random.randint(0, self._words))), last]
         data: dict[str, Any] = {"key": random.choice(KEYS), "script": script}
         if random.random() < 0.15:
             data["children"] = ["pay"]
@@ -92,8 +98,9 @@ class People:
     def _operate(self, process: Process, seconds: float) -> None:
         """Now and then something queued is cancelled; what is dead is given another chance once."""
         queue, random, chances = self._queue(process), self.hub.random, set[str]()
-        while self.hub.time < seconds * 1.5:
-            self.hub.sleep(self.hub.between(0.5, seconds))
+        until = self.hub.time + seconds * 1.5
+        while (left := until - self.hub.time) > 0:
+            self.hub.sleep(min(left, self.hub.between(0.5, max(0.5, seconds))))
             known = [one.id for one in self.submissions if one.id]
             if not known:
                 continue
@@ -107,6 +114,7 @@ class People:
                     self.cancelled += queue.cancel(one)
             except QueueUnavailable:
                 continue
+        self.busy -= 1
 
 
 class _Clock:

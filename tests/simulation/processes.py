@@ -9,12 +9,18 @@ from transqueue.process.marker import Marker
 
 from .hub import Hub, Process, Thread
 
+QUIET_WAITS = 10  # at most, before a worker that would find nothing looks all the same
+
 
 class Stop:
-    """A stop flag of one process, as `signals.StopFlag` is."""
+    """A stop flag of one process, as `signals.StopFlag` is.
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub, self._set = hub, False
+    Args:
+        is_quiet: whether whoever waits would find nothing now.
+    """
+
+    def __init__(self, hub: Hub, is_quiet: Callable[[], bool] = lambda: False) -> None:
+        self._hub, self._is_quiet, self._set = hub, is_quiet, False
         self._sleeper: Thread | None = None
 
     def is_set(self) -> bool:
@@ -26,11 +32,15 @@ class Stop:
             self._sleeper.wake()
 
     def wait(self, seconds: float) -> None:
-        """Sleep, at least so long: hosts may be slow, and polls of idle processes cost the most."""
-        if not self._set:
+        """Sleep, at least so long: hosts may be slow, and mostly are while there is nothing to find."""
+        for _ in range(QUIET_WAITS):
+            if self._set:
+                return
             self._sleeper = self._hub.thread
-            self._hub.sleep(seconds + self._hub.between(0.05, 2.5))
+            self._hub.sleep(seconds + self._hub.between(0.05, 1.2))
             self._sleeper = None
+            if not self._is_quiet():
+                return
 
     def fileno(self) -> int:
         return -1
@@ -94,7 +104,7 @@ class WorkerProcess:
     def __init__(self, host: Any, assignment: Any, name: str) -> None:
         self._host, self._assignment = host, assignment
         self.inner = Process(host.hub, f"{assignment.worker}")
-        self.stop, self.sentinel = Stop(host.hub), -1
+        self.stop, self.sentinel = Stop(host.hub, host.is_quiet), -1
 
     def start(self) -> None:
         self.inner.on_end.append(self._host.wake)

@@ -14,7 +14,8 @@ from transqueue.mongodb.queue import MongoQueue
 from transqueue.testing import SettableClock
 from transqueue.transaction import TransactionIds
 
-from .client import Client, Network
+from .client import Client
+from .command import Network
 
 
 class ServersClock(SettableClock):

@@ -12,42 +12,24 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from bson import ObjectId, Timestamp
-from pymongo.errors import DuplicateKeyError, OperationFailure
+from pymongo.errors import DuplicateKeyError
 
 from .grouping import staged
-from .matching import compiled
+from .keys import rival_of
+from .matching import candidates, equalities, matches
+from .server_session import Document, Session, no_such_session, write_conflict
+from .shape import Shape, in_order
 from .updates import updated
-from .values import MISSING, at, copied, kept, order, picked
+from .values import copied, kept
+from .write import Write, put
 
-Document = dict[str, Any]
 BETWEEN, BLOCKED = "between", "blocked"
 Steps = Generator[str, None, Any]
 Observer = Callable[[str, str, Document | None, Document | None], None]
-
-
-@dataclass(eq=False)
-class Session:
-    """A multi-document session on the server: its snapshot, what it wrote, and what became of it."""
-
-    snapshot: dict[str, dict[Any, Document]]
-    number: int
-    opened_at: datetime
-    docs: dict[str, dict[Any, Document]] = field(default_factory=dict)
-    wrote: dict[tuple[str, Any], Document | None] = field(default_factory=dict)
-    state: str = "open"
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """What was written at once: documents as they became, or None where deleted. A majority has it from `at` on."""
-
-    at: float
-    documents: Sequence[tuple[str, Any, Document | None]]
 
 
 class Store:
@@ -80,31 +62,30 @@ class Store:
     def find(self, name: str, query: Mapping[str, Any], shape: Shape, session: Session | None) -> Steps:
         """The documents that match, shaped."""
         yield from ()
-        matches = compiled(query, {"NOW": self.now()})
-        found = [one for one in self._candidates(self.seen(name, session), query) if matches(one)]
-        return shape.of(found)
+        variables, documents = {"NOW": self.now()}, candidates(self.seen(name, session), query)
+        return shape.of([one for one in documents if matches(one, query, variables)])
 
     def aggregate(self, name: str, stages: Sequence[Mapping[str, Any]], session: Session | None) -> Steps:
         """What a pipeline makes of the documents."""
         yield from ()
-        rows: list[Document] = [copied(one) for one in self.seen(name, session).values()]
+        rows: list[Document] = list(self.seen(name, session).values())
         for stage in stages:
             rows = staged(rows, stage, {"NOW": self.now()})
-        return rows
+        return copied(rows)
 
     def seen(self, name: str, session: Session | None) -> dict[Any, Document]:
         """What a read sees: a session's snapshot with its own writes, or what a majority has."""
         if session:
             return session.docs[name] if name in session.docs else session.snapshot.get(name, {})
-        self.settle_majority()
+        if self.pending:
+            self.settle_majority()
         return self.majority.get(name, {})
 
     def settle_majority(self, until: float | None = None) -> None:
         """Let a majority have what it has by now."""
         until = self._seconds() if until is None else until
         while self.pending and self.pending[0].at <= until:
-            for collection, id, after in self.pending.popleft().documents:
-                _put(self.majority.setdefault(collection, {}), id, after)
+            self.pending.popleft().reach(self.majority)
 
     # Writing
 
@@ -123,7 +104,7 @@ class Store:
         return errors
 
     def _insert_one(self, writer: str, name: str, new: Document, session: Session | None) -> Steps:
-        while (other := self._rival(name, new, session)) is not None:
+        while (other := rival_of(self, name, new, session)) is not None:
             if other == "taken":
                 raise DuplicateKeyError(f"E11000 duplicate key error collection: {name}", 11000, {"code": 11000})
             if session:
@@ -145,15 +126,15 @@ class Store:
     ) -> Steps:
         """Update one or many, document by document: (matched, modified, upserted id, before, after)."""
         variables = {"NOW": self.now()}
-        matches = compiled(query, variables)
         matched = modified = 0
         before: Document | None = None
         after: Document | None = None
-        for chosen in self._chosen(name, query, matches, sort, session):
+        for found in self._chosen(name, query, variables, sort, session):
+            chosen = found["_id"]
             while session is None and (name, chosen) in self.locks:
                 yield BLOCKED
-            present = self._present(name, session).get(chosen)
-            if present is None or not matches(present):
+            present = self.present(name, session).get(chosen)
+            if present is None or (present is not found and not matches(present, query, variables)):
                 continue
             before, after = present, updated(present, update, variables, inserting=False)
             matched += 1
@@ -165,7 +146,7 @@ class Store:
             yield BETWEEN
         if matched or not upsert:
             return matched, modified, None, before, after
-        after = updated(self._with_id(_equalities(query)), update, variables, inserting=True)
+        after = updated(self._with_id(equalities(query)), update, variables, inserting=True)
         yield from self._insert_one(writer, name, after, session)
         return 0, 0, after["_id"], None, after
 
@@ -173,13 +154,13 @@ class Store:
         self, writer: str, name: str, query: Mapping[str, Any], session: Session | None, *, many: bool = False
     ) -> Steps:
         """Delete one or many: how many were."""
-        matches = compiled(query, {"NOW": self.now()})
-        deleted = 0
-        for chosen in self._chosen(name, query, matches, (), session):
+        variables, deleted = {"NOW": self.now()}, 0
+        for found in self._chosen(name, query, variables, (), session):
+            chosen = found["_id"]
             while session is None and (name, chosen) in self.locks:
                 yield BLOCKED
-            present = self._present(name, session).get(chosen)
-            if present is not None and matches(present):
+            present = self.present(name, session).get(chosen)
+            if present is not None and (present is found or matches(present, query, variables)):
                 self._write(writer, name, chosen, present, None, session)
                 deleted += 1
                 if not many:
@@ -191,14 +172,14 @@ class Store:
         self,
         name: str,
         query: Mapping[str, Any],
-        matches: Callable[[Document], bool],
+        variables: Mapping[str, Any],
         sort: Sequence[tuple[str, int]],
         session: Session | None,
-    ) -> list[Any]:
-        found = [one for one in self._candidates(self._present(name, session), query) if matches(one)]
-        return [one["_id"] for one in in_order(found, sort)]
+    ) -> list[Document]:
+        documents = candidates(self.present(name, session), query)
+        return in_order([one for one in documents if matches(one, query, variables)], sort)
 
-    def _present(self, name: str, session: Session | None) -> dict[Any, Document]:
+    def present(self, name: str, session: Session | None) -> dict[Any, Document]:
         """What a write sees: everything at once, but in a session its snapshot."""
         return self.seen(name, session) if session else self.latest.setdefault(name, {})
 
@@ -221,15 +202,15 @@ class Store:
         session.wrote[name, id] = after
         if name not in session.docs:
             session.docs[name] = dict(session.snapshot.get(name, {}))
-        _put(session.docs[name], id, after)
+        put(session.docs[name], id, after)
 
     def _apply(self, writer: str, documents: Sequence[tuple[str, Any, Document | None]]) -> None:
         """Write, all at once: it is there, or after an election it is not."""
-        befores = [self.latest.setdefault(name, {}).get(id) for name, id, _ in documents]
-        for name, id, after in documents:
-            _put(self.latest[name], id, after)
+        befores = [self.latest.get(name, {}).get(id) for name, id, _ in documents]
         self.majority_at = max(self.majority_at, self._seconds() + self._lag())
-        self.pending.append(Write(self.majority_at, documents))
+        write = Write(self.majority_at, documents)
+        write.reach(self.latest)
+        self.pending.append(write)
         for observer in self.observers:
             for (name, _, after), before in zip(documents, befores, strict=True):
                 observer(writer, name, before, after)
@@ -298,45 +279,12 @@ class Store:
         self.settle_majority(0.0)
         self.latest = {name: dict(documents) for name, documents in self.majority.items()}
 
-    # Keys
-
-    def _rival(self, name: str, new: Document, session: Session | None) -> str | None:
-        """Who has the id or a unique key of a new document: `taken`, `open` in another session, or nobody."""
-        if self.locks.get((name, new["_id"])) not in (None, session):
-            return "open"
-        if new["_id"] in self._present(name, session):
-            return "taken"
-        for key in (("_id",), *self.unique.get(name, ())):
-            wanted = _key_of(new, key)
-            if wanted is not None and (rival := self._rival_of_key(name, key, wanted, session)):
-                return rival
-        return None
-
-    def _rival_of_key(self, name: str, key: tuple[str, ...], wanted: Any, session: Session | None) -> str | None:
-        present = self._present(name, session)
-        if key != ("_id",) and any(_key_of(one, key) == wanted for one in present.values()):
-            return "taken"
-        unseen = [one for id, one in self.latest.get(name, {}).items() if id not in present] if session else []
-        writing = [after for (collection, _), after in self._open_writes(session) if collection == name and after]
-        return "open" if any(_key_of(one, key) == wanted for one in (*unseen, *writing)) else None
-
-    def _open_writes(self, session: Session | None) -> Iterable[tuple[tuple[str, Any], Document | None]]:
-        for other in self.sessions.values():
-            if other is not session and other.state == "open":
-                yield from other.wrote.items()
-
-    def _candidates(self, documents: dict[Any, Document], query: Mapping[str, Any]) -> Iterable[Document]:
-        wanted = query.get("_id")
-        if isinstance(wanted, str):
-            return [documents[wanted]] if wanted in documents else []
-        if type(wanted) is dict and "$in" in wanted and len(wanted) == 1:
-            return [documents[one] for one in sorted(set(wanted["$in"])) if one in documents]
-        return list(documents.values())
+    # What a client leaves to the server
 
     def _stamped(self, new: Document) -> Document:
         """As the server fills in what the client left to it."""
         for name, value in new.items():
-            if value == Timestamp(0, 0):
+            if type(value) is Timestamp and value.time == value.inc == 0:
                 self._stamps += 1
                 new[name] = Timestamp(int(self.now().timestamp()), self._stamps)
         return self._with_id(new)
@@ -346,79 +294,3 @@ class Store:
             return new
         self._ids += 1
         return {"_id": ObjectId(self._ids.to_bytes(12, "big")), **new}
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Which of the found documents are wanted, and which of their fields."""
-
-    projection: Mapping[str, Any] | None = None
-    sort: Sequence[tuple[str, int]] = ()
-    skip: int = 0
-    limit: int = 0
-
-    def of(self, found: list[Document]) -> list[Document]:
-        """The documents wanted, as copies."""
-        rows = in_order(found, self.sort)[self.skip :]
-        rows = rows[: self.limit] if self.limit else rows
-        return [projected(row, self.projection) for row in rows]
-
-
-def in_order(documents: list[Document], sort: Sequence[tuple[str, int]]) -> list[Document]:
-    """Sorted by the last key first, as stable sorts want it."""
-    for name, direction in reversed(sort):
-        path = tuple(name.split("."))
-        documents = sorted(documents, key=lambda one: order(at(one, path)), reverse=direction < 0)
-    return documents
-
-
-def projected(document: Document, projection: Mapping[str, Any] | None) -> Document:
-    """A copy with the fields that a projection keeps."""
-    if not projection:
-        return copied(document)
-    if all(value == 0 for value in projection.values()):
-        return {name: copied(value) for name, value in document.items() if name not in projection}
-    row: Document = {}
-    for name, wanted in {"_id": 1, **projection}.items():
-        first, *rest = name.split(".")
-        value = picked(document.get(first, MISSING), rest)
-        if wanted == 0 or value is MISSING:
-            continue
-        if isinstance(wanted, Mapping):
-            value = value[wanted["$slice"] :] if wanted["$slice"] < 0 else value[: wanted["$slice"]]
-        row[first] = {**row[first], **copied(value)} if type(row.get(first)) is dict else copied(value)
-    return row
-
-
-def write_conflict() -> OperationFailure:
-    """The error of a session that met another one's write."""
-    labels = {"code": 112, "codeName": "WriteConflict", "errorLabels": ["TransientTransactionError"]}
-    return OperationFailure("WriteConflict error: this operation conflicted with another operation", 112, labels)
-
-
-def no_such_session() -> OperationFailure:
-    """The error of a command in a session that the server has ended."""
-    labels = {"code": 251, "codeName": "NoSuchTransaction", "errorLabels": ["TransientTransactionError"]}
-    return OperationFailure("Transaction has been aborted", 251, labels)
-
-
-def _put(documents: dict[Any, Document], id: Any, after: Document | None) -> None:
-    if after is None:
-        documents.pop(id, None)
-    else:
-        documents[id] = after
-
-
-def _key_of(document: Document, key: tuple[str, ...]) -> tuple[Any, ...] | None:
-    """The values of a unique key; none when the document is not in its index."""
-    values = tuple(at(document, tuple(name.split("."))) for name in key)
-    return None if any(value is MISSING for value in values) else values
-
-
-def _equalities(query: Mapping[str, Any]) -> Document:
-    """What an upsert takes over from its query."""
-    return {name: value for name, value in query.items() if not name.startswith("$") and not _is_test(value)}
-
-
-def _is_test(value: Any) -> bool:
-    return isinstance(value, Mapping) and any(name.startswith("$") for name in value)

@@ -1,7 +1,8 @@
 """What the real code has no argument for, replaced while a simulation runs.
 
 PyMongo's deadlines and its time-outs of retried sessions go by simulated time: its own code for them then is simulated
-too. What costs time and decides nothing (reading one URI again and again, masking signals around a spawn) is left out.
+too. What costs time and decides nothing (reading one URI again and again,
+masking signals around a spawn, looking for the memory of a process that has none) is left out.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ def simulated_surroundings(now: Callable[[], float]) -> Iterator[None]:
         patch.object(client_session, "random", SimpleNamespace(random=lambda: 0.5)),
         patch.object(connection, "parse_uri", _parsed),
         patch.object(child, "interrupts_held", nullcontext),
+        patch.object(child, "resident_bytes", lambda pid: 0),
     ):
         yield
 

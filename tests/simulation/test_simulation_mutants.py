@@ -1,4 +1,4 @@
-"""What the simulation is worth: the product without its fence, and with one that only reads, is caught."""
+"""What the simulation is worth: the product without its fence, with one that only reads, or out of order, is caught."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_mutant_is_caught(name):
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize("name", ["no fence", "a fence that only reads"])
 def test_an_effect_that_happened_twice_is_what_a_mutant_costs(name, monkeypatch):
     """Without the watch over every write: what is left in the end shows it."""
     monkeypatch.setattr("simulation.verdict.Watch.saw", lambda *_: None)

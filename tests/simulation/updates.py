@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .expressions import value_of
-from .values import MISSING, at, kept, order, with_value
+from .values import MISSING, at, kept, order, path_of, stored, with_value
 
 Document = dict[str, Any]
 
@@ -14,7 +14,7 @@ Document = dict[str, Any]
 def updated(document: Document, update: Any, variables: Mapping[str, Any], *, inserting: bool) -> Document:
     """A copy of the document after an update, a replacement or a pipeline."""
     if isinstance(update, list):
-        return kept(_piped(document, update, variables))
+        return _piped(document, update, variables)
     if not any(name.startswith("$") for name in update):
         return kept({"_id": document["_id"], **update} if "_id" in document else dict(update))
     after = dict(document)
@@ -25,9 +25,9 @@ def updated(document: Document, update: Any, variables: Mapping[str, Any], *, in
             continue
         change = _OPERATORS["$set" if name == "$setOnInsert" else name]
         for path, operand in fields.items():
-            parts = tuple(path.split("."))
-            with_value(after, parts, change(at(after, parts), operand))
-    return kept(after)
+            parts = path_of(path)
+            with_value(after, parts, change(at(after, parts), stored(operand)))
+    return after
 
 
 def _piped(document: Document, stages: list[Any], variables: Mapping[str, Any]) -> Document:
@@ -36,12 +36,12 @@ def _piped(document: Document, stages: list[Any], variables: Mapping[str, Any]) 
         if name == "$unset":
             document = {key: value for key, value in document.items() if key not in ([fields], fields)}
         elif name == "$replaceWith":
-            document = value_of(fields, document, variables)
+            document = kept(value_of(fields, document, variables))
         elif name in ("$set", "$addFields"):
-            found = {path: value_of(item, document, variables) for path, item in fields.items()}
+            found = {path: stored(value_of(item, document, variables)) for path, item in fields.items()}
             document = dict(document)
             for path, value in found.items():
-                with_value(document, tuple(path.split(".")), value)
+                with_value(document, path_of(path), value)
         else:
             raise NotImplementedError(f"the simulated store does not know {name}: add it to {__name__}")
     return document

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import bson
@@ -38,6 +39,9 @@ _RANKS: dict[type, int] = {
     Timestamp: 10,
 }
 
+_NAMES = frozenset({str})
+_AS_THEY_ARE = frozenset({Missing, type(None), bool, float, Decimal128, bytes, ObjectId, Timestamp})
+
 
 def rank(value: Any) -> int:
     """The place of a value's kind among the kinds."""
@@ -50,7 +54,7 @@ def order(value: Any) -> tuple[int, Any]:
     kind = rank(value)
     if kind <= 1:
         return kind, 0
-    if isinstance(value, Decimal128):
+    if type(value) is Decimal128:
         return kind, value.to_decimal()
     if kind == 4:
         return kind, tuple((name, order(item)) for name, item in value.items())
@@ -68,6 +72,24 @@ def kept(document: dict[str, Any]) -> dict[str, Any]:
     return bson.decode(bson.encode(document), AWARE)
 
 
+def stored(value: Any) -> Any:
+    """A value as it comes back from the database, which shares nothing with it that could be changed.
+
+    Raises:
+        bson.errors.InvalidDocument: it cannot be stored.
+    """
+    kind = type(value)
+    if kind in _AS_THEY_ARE or (kind is str and value.isascii()) or (kind is int and abs(value) < 1 << 63):
+        return value
+    if kind is dict and _NAMES.issuperset(map(type, value)):
+        return {name: item if type(item) in _AS_THEY_ARE else stored(item) for name, item in value.items()}
+    if kind is list:
+        return [stored(item) for item in value]
+    if kind is datetime and (value.tzinfo is UTC or value.tzinfo is utc):
+        return value.replace(microsecond=value.microsecond // 1000 * 1000, tzinfo=utc)
+    return kept({"value": value})["value"]
+
+
 def copied(value: Any) -> Any:
     """A copy that shares nothing that could be changed."""
     if type(value) is dict:
@@ -75,6 +97,12 @@ def copied(value: Any) -> Any:
     if type(value) is list:
         return [copied(item) for item in value]
     return value
+
+
+@cache
+def path_of(name: str) -> tuple[str, ...]:
+    """The names on the way to a field."""
+    return tuple(name.split("."))
 
 
 def at(document: Any, path: tuple[str, ...]) -> Any:

@@ -48,7 +48,7 @@ class Watch:
         what = f"{writer} moved {after['_id']} {move[0]} -> {move[1]}"
         if move == ("queued", "running"):
             _require(after["lease"]["worker"] == writer, f"{what} for {after['lease']}")
-            self._in_order(after, what)
+            self._in_order(after, what, together=True)
         elif move[0] == "running":
             self._left(writer, before, after, what)
         elif writer != "operator":
@@ -65,16 +65,18 @@ class Watch:
             _require(owner is None or owner["ended_at"] is not None, f"{what}, whose worker has not ended")
         if after["state"] == "done":
             _require(after["ended_by"] == lease["token"], f"{what} under another token")
+        if after["state"] != "queued":
+            self._in_order(after, what, together=False)
 
-    def _in_order(self, leased: Document, what: str) -> None:
-        """Nothing of its key that was accepted before is still to be done, unless it is leased with it."""
-        if "ordering_key" not in leased:
+    def _in_order(self, moved: Document, what: str, *, together: bool) -> None:
+        """Nothing of its key that was accepted before is still to be done, unless it may be, and is, leased with it."""
+        if "ordering_key" not in moved:
             return
         for one in self._store.majority["Q"].values():
-            same = one.get("ordering_key") == leased["ordering_key"] and one["accepted"] < leased["accepted"]
+            same = one.get("ordering_key") == moved["ordering_key"] and one["accepted"] < moved["accepted"]
             if same and not _is_over(self._store.latest["Q"].get(one["_id"], one)):
                 present = self._store.latest["Q"][one["_id"]]
-                ours = present.get("lease") == leased["lease"]
+                ours = together and present.get("lease") == moved["lease"]
                 _require(ours, f"{what} before {one['_id']}, which is {present['state']}")
 
 
@@ -84,11 +86,19 @@ def _is_over(document: Document) -> bool:
 
 def rests(store: Store) -> bool:
     """Whether everything has ended, or waits behind a dead one that blocks its key."""
-    dead = {one["ordering_key"] for one in _q(store) if one["state"] == "dead" and "ordering_key" in one}
+    blocking: dict[str, Any] = {}
+    for one in _q(store):
+        if one["state"] == "dead" and "ordering_key" in one and not _is_over(one):
+            blocking[one["ordering_key"]] = min(one["accepted"], blocking.get(one["ordering_key"], one["accepted"]))
     return all(
-        one["state"] in (*OVER, "dead") or (one["state"] == "queued" and one.get("ordering_key") in dead)
+        one["state"] in (*OVER, "dead")
+        or (one["state"] == "queued" and _is_behind(one, blocking.get(one.get("ordering_key"))))
         for one in _q(store)
     )
+
+
+def _is_behind(one: Document, blocking: Any) -> bool:
+    return blocking is not None and bool(one["accepted"] > blocking)
 
 
 def judge(store: Store, people: People, errands: Errands, *, hosts_keep_time: bool) -> None:

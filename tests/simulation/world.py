@@ -35,6 +35,60 @@ class Report:
     hits: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much happens in one simulation, at most; times in seconds.
+
+    Attributes:
+        submitters, each: how many submit, at least and at most, and what each sends at most.
+        types: how many types of transactions there are, besides `pay`.
+        words: how many runs of a transaction come before its last word, at most.
+        trouble_seconds: how long the trouble lasts, at least and at most.
+        troubles: how often something goes wrong by itself, besides the weather and the strikes.
+        pause_seconds, freeze_seconds: how long a process, or a whole host, stands still.
+        operated: how often there is an operator.
+        alone: how often there is one host, and not two.
+    """
+
+    submitters: tuple[int, int]
+    each: int
+    types: int
+    words: int
+    trouble_seconds: tuple[float, float]
+    troubles: int
+    pause_seconds: float
+    freeze_seconds: float
+    operated: float
+    alone: float
+
+
+LARGE = Size(
+    submitters=(2, 2),
+    each=3,
+    types=2,
+    words=3,
+    trouble_seconds=(2.5, 7.0),
+    troubles=3,
+    pause_seconds=15.0,
+    freeze_seconds=25.0,
+    operated=1.0,
+    alone=0.0,
+)
+SMALL = Size(
+    submitters=(1, 2),
+    each=2,
+    types=1,
+    words=2,
+    trouble_seconds=(1.0, 3.0),
+    troubles=2,
+    pause_seconds=8.0,
+    freeze_seconds=14.0,
+    operated=0.4,
+    alone=0.2,
+)
+LARGE_ONES = 0.1
+
+
 class Simulation:
     """Hosts, a database and people, for a while in bad weather, then in good.
 
@@ -45,19 +99,23 @@ class Simulation:
     def __init__(self, seed: int, told: Callable[[str], None] | None = None, *, cruel: bool = False) -> None:
         self.cruel = cruel
         self.hub = hub = Hub(seed, told=told)
+        self.size = size = LARGE if hub.chance(LARGE_ONES) else SMALL
         self.network = SimulatedNetwork(hub)
         self.network.store.unique["Q"] = [("submitter", "idempotency.key")]
         self.watch = Watch(self.network.store)
-        self.errands = Errands(hub, self.network.server_time)
-        self.people = People(hub, self.network, self.errands, harsh=hub.chance(0.5))
+        self.errands = Errands(hub, self.network.server_time, more_types=size.types)
+        self.people = People(
+            hub, self.network, self.errands, harsh=hub.chance(0.5), words=size.words, operated=size.operated
+        )
         lease = hub.random.choice((5.0, 6.0, 8.0))
         self.lease = lease
         self.hosts_keep_time = hub.chance(0.4) and not cruel
-        self.trouble_seconds = hub.between(2.5, 7.0)
+        self.trouble_seconds = hub.between(*size.trouble_seconds)
         config = Config(workers=WorkersConfig(processes=1, lease_seconds=lease, stop_seconds=5))
         two = Config(workers=WorkersConfig(processes=2, lease_seconds=lease, stop_seconds=5))
         self.hosts = [Host(hub, self.network, "a", two if hub.chance(0.2) else config, self.errands)]
-        self.hosts.append(Host(hub, self.network, "b", config, self.errands))
+        if not hub.chance(size.alone):
+            self.hosts.append(Host(hub, self.network, "b", config, self.errands))
 
     def run(self) -> Report:
         """Let everything happen.
@@ -67,8 +125,10 @@ class Simulation:
         """
         hub = self.hub
         self.network.weather = self._weather()
-        self.people.start(2, hub.random.randint(1, 3), self.trouble_seconds * 0.7)
-        for _ in range(hub.random.randint(0, 3)):
+        self.people.start(
+            hub.random.randint(*self.size.submitters), hub.random.randint(1, self.size.each), self.trouble_seconds * 0.7
+        )
+        for _ in range(hub.random.randint(0, self.size.troubles)):
             hub.later(hub.between(0.3, self.trouble_seconds), self._trouble)
         self.network.supervisors_lag = hub.random.choice((0.002, 0.3, 0.8))
         self.network.strike = self._strike if hub.chance(0.8) or self.cruel else None
@@ -79,20 +139,14 @@ class Simulation:
         judge(self.network.store, self.people, self.errands, hosts_keep_time=self.hosts_keep_time)
         return Report(hub.seed, events=hub.events, digest=hub.digest, seconds=hub.time, hits=self._hits())
 
-    def close(self) -> None:
-        """End whatever still runs."""
-        for host in self.hosts:
-            host.supervisor.on_end.clear()
-            host.supervisor.kill()
-            for worker in list(host.workers):
-                worker.kill()
-
     def _settle_down(self) -> None:
         """Without faults everything comes to its end, before long."""
         until = self.hub.time + LIVENESS_SECONDS
         while self.hub.time < until and (self.people.busy or not rests(self.network.store)):
-            self.hub.run(self.hub.time + 0.5)
-        self.hub.run(max(self.hub.time, self.hub.all_awake_at) + 0.5)  # who wakes up late may do no harm
+            self.hub.run(self.hub.time + 0.25)
+        while any(process.paused_until > self.hub.time for host in self.hosts for process in host.processes):
+            self.hub.run(self.hub.time + 0.25)
+        self.hub.run(self.hub.time + 0.5)  # who wakes up late may do no harm
 
     def _weather(self) -> Weather:
         hub = self.hub
@@ -109,15 +163,15 @@ class Simulation:
         if kind == 0:
             host.supervisor.kill()
         elif kind == 1:
-            host.supervisor.pause(hub.between(0.1, 15.0))
+            host.supervisor.pause(hub.between(0.1, self.size.pause_seconds))
         elif kind == 2:
             self.network.elect()
         elif kind == 3 and not self.hosts_keep_time:
-            host.freeze(hub.between(1.0, 25.0))
+            host.freeze(hub.between(1.0, self.size.freeze_seconds))
         elif workers and kind <= 6:
             hub.random.choice(workers).kill()
         elif workers:
-            hub.random.choice(workers).inner.pause(hub.between(0.1, 15.0))
+            hub.random.choice(workers).inner.pause(hub.between(0.1, self.size.pause_seconds))
 
     def _strike(self, process: Process) -> None:
         """A worker in the middle of its work: it dies, is paused, or its host stands still."""
@@ -126,7 +180,7 @@ class Simulation:
         if kind == 0:
             process.kill()
         elif kind == 1:
-            process.pause(hub.between(0.1, 15.0))
+            process.pause(hub.between(0.1, self.size.pause_seconds))
         elif not self.hosts_keep_time:
             host.freeze(hub.between(self.lease * 0.9, self.lease + 8.0))
         elif kind == 2:
@@ -148,4 +202,4 @@ def simulate(seed: int, told: Callable[[str], None] | None = None, *, cruel: boo
     except Broken as broken:
         return Report(seed, str(broken), simulation.hub.events, simulation.hub.digest, simulation.hub.time)
     finally:
-        simulation.close()
+        simulation.hub.close()

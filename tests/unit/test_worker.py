@@ -202,6 +202,13 @@ def test_from_other_lanes_it_takes_what_its_own_do_not_have():
     assert house.queue.get(far).state is State.DONE
 
 
+def test_who_has_all_lanes_looks_into_them_once():
+    house = House("a", lanes=range(LANES))
+    house.enqueue("a", lane=9)
+    house.turns(2)  # the second in vain
+    assert len(house.queue.of("lease")) == 2
+
+
 def test_now_and_then_all_lanes_are_looked_at_alike():
     house = House("a", lanes=(2, 3))
     house.pace.learn("a", 1, 9.0)  # slow ones, so one at a time

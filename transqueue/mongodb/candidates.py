@@ -66,6 +66,10 @@ class _Type:
                 return None
         return min((self.places[lane] for lane in lanes), default=None)
 
+    def was_looked_at(self, lanes: Sequence[int], moment: float) -> bool:
+        """Whether all these lanes were read from the start since then."""
+        return all(lane in self.looked and self.looked[lane][0] >= moment for lane in lanes)
+
 
 class Candidates:
     """Chooses for one worker process."""
@@ -89,8 +93,11 @@ class Candidates:
                 return _ids(rows)
         if known.is_long and (rows := self._read_on(type, known, limit, _turned(lanes, known.turn)[:1])):
             return _ids(rows)
+        began = self._monotonic()
         if rows := self._read_on(type, known, limit, lanes):
             return _ids(rows)
+        if known.was_looked_at(lanes, began):
+            return []
         return _ids(self._read_on(type, known, limit, lanes, in_vain=True))
 
     def are_there(self, types: Collection[str], lanes: Sequence[int]) -> bool:

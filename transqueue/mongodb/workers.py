@@ -8,7 +8,7 @@ open one would hold its writes back), then put its transactions back; each step 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -61,9 +61,10 @@ class Workers:
         """As `TransactionQueue.renew` promises."""
         ids = list(workers)
         with answering("renew leases"):
-            self._workers.update_many(
-                {"_id": {"$in": ids}, **_LIVE, **_NOT_LAPSED}, [{"$set": {"until": _from_now(lease_seconds)}}]
-            )
+            renewing = [{"$set": {"until": _from_now(lease_seconds)}}]
+            renewed = self._workers.update_many({"_id": {"$in": ids}, **_LIVE, **_NOT_LAPSED}, renewing)
+            if renewed.matched_count == len(ids):
+                return frozenset(ids)
             held = self._workers.find({"_id": {"$in": ids}, **_LIVE, **_NOT_LAPSED}, {"_id": 1})
             return frozenset(row["_id"] for row in held)
 
@@ -97,7 +98,8 @@ class Workers:
         with answering("rescue"):
             lapsed = {row["_id"] for row in self._workers.find({**_LIVE, **_LAPSED}, {"_id": 1})}
             self._on_lapse(self._end(lapsed, _LAPSED, "its lease lapsed"))
-            left = self._holders() - self._excused()
+            holders = self._holders()
+            left = holders - self._excused() if holders else holders
             self._kill_sessions(left)
             unknown = Casualty(group=True, reason="its worker's lease lapsed")
             return [self._put_back(worker, unknown) for worker in sorted(left)]
@@ -105,6 +107,8 @@ class Workers:
     def _end(self, workers: Iterable[str], condition: Mapping[str, Any], ending: str) -> int:
         """End those that are alive; how many that were."""
         ids = list(workers)
+        if not ids:
+            return 0
         alive = {"_id": {"$in": ids}, **_LIVE, **condition}
         ended = {"ended_at": "$$NOW", "ending": {"$literal": ending}}
         count = self._workers.update_many(alive, [{"$set": ended}]).modified_count
@@ -112,7 +116,9 @@ class Workers:
         return count
 
     def _kill_sessions(self, workers: Iterable[str]) -> None:
-        rows = self._workers.find({"_id": {"$in": list(workers)}, "ended_at": {"$ne": None}}, {"sessions": 1})
+        ids = list(workers)
+        ended = {"_id": {"$in": ids}, "ended_at": {"$ne": None}}
+        rows = self._workers.find(ended, {"sessions": 1}) if ids else ()
         sessions = [session for row in rows for session in row.get("sessions", ())]
         if sessions:
             self._connection.client.admin.command("killSessions", sessions)
@@ -213,7 +219,7 @@ def _ended(row: Document) -> EndedWorker:
 
 
 def _reported(report: WorkerReport) -> list[Document]:
-    facts = {name: value for name, value in asdict(report).items() if name != "at"}
+    facts = {one.name: getattr(report, one.name) for one in fields(report) if one.name != "at"}
     return [{"$set": {"report": {**_literal(facts), "at": "$$NOW"}}}]
 
 

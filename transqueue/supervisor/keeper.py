@@ -125,9 +125,9 @@ class LeaseKeeper:
         with self._lock:
             kept = dict(self._kept)
         held = self._queue.renew(kept, lease_seconds=self._lease_seconds) if kept else frozenset()
-        for worker in held:
-            kept[worker].renewed(alarm_moment(began, self._lease_seconds), now=self._now())
-        self._untold = {worker: kept[worker] for worker in held}
+        self._untold = {worker: child for worker, child in kept.items() if worker in held}
+        for child in self._untold.values():
+            child.renewed(alarm_moment(began, self._lease_seconds), now=self._now())
         with self._lock:
             self.lapsed |= (kept.keys() - held) & self._kept.keys()
             self._renew_at = began + self._lease_seconds / RENEWALS_PER_LEASE

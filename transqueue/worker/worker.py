@@ -239,7 +239,9 @@ class Worker:
         if self._looks_around(type):
             return self._queue.lease(self._id, type, limit=limit, by_age=True)
         own = self._queue.lease(self._id, type, limit=limit, lanes=self._lanes)
-        return own or self._queue.lease(self._id, type, limit=limit)
+        if own or len(self._lanes) == LANES:  # the only worker of its host has looked everywhere
+            return own
+        return self._queue.lease(self._id, type, limit=limit)
 
     def _limit(self, type: str) -> int:
         """How many to lease: as many async ones as there is room for, of the others what is worked off in a moment."""
