@@ -70,7 +70,16 @@ class Stage:
     @property
     def mongod_told(self) -> str:
         found = self.client.server_info()["version"]
-        return f"{found}, one-node replica set, {CACHE}, writes with w: majority and j: true"
+        return f"{found}, one-node replica set, {CACHE}, history window 0 s, writes with w: majority and j: true"
+
+    @contextmanager
+    def history(self, seconds: int) -> Iterator[None]:
+        """Keep for so long what indexes have lost; without this nothing, as a private mongod does."""
+        try:
+            self.client.admin.command("setParameter", 1, minSnapshotHistoryWindowInSeconds=seconds)
+            yield
+        finally:
+            self.client.admin.command("setParameter", 1, minSnapshotHistoryWindowInSeconds=0)
 
     @contextmanager
     def site(self, **sections: Any) -> Iterator[Site]:

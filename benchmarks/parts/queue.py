@@ -5,21 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .. import draining, roofline
-from ..measure import Row, Target, alternate
+from ..measure import Row, Sample, Target, alternate
 from . import Run
 
 PART = "queue"
 RAW, ONE, GROUP = "roofline, a lease written on each", "no-op, one by one", "no-op, batch=True"
+WINDOW_SECONDS = 300  # what a mongod keeps by default
+REMEMBERING = f"{ONE}, with MongoDB's default history window of {WINDOW_SECONDS} s"
 
 
 def measure(run: Run) -> Iterator[Row]:
     one, group = (run.stage.template(type) for type in ("bench.noop", "bench.group"))
     count = run.size(40_000, 100)
+
+    def remembering() -> Sample:
+        with run.stage.history(WINDOW_SECONDS):
+            return draining.drain(run.stage, one, count)
+
     samples = alternate(
         {
             RAW: lambda: roofline.drain(run.stage, one, count),
             ONE: lambda: draining.drain(run.stage, one, count),
             GROUP: lambda: draining.drain(run.stage, group, count),
+            REMEMBERING: remembering,
         },
         run.rounds,
         run.tell,
@@ -35,3 +43,11 @@ def measure(run: Run) -> Iterator[Row]:
             reference_samples=samples[RAW],
             target=Target(limit),
         )
+    yield Row(
+        part=PART,
+        what=REMEMBERING,
+        unit="transactions/s",
+        samples=samples[REMEMBERING],
+        reference=ONE,
+        reference_samples=samples[ONE],
+    )
