@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from transqueue.mongodb import leases, settlements
+from transqueue.mongodb import endings, leases, settlements
 from transqueue.mongodb.settlements import Settlements
 from transqueue.worker.holding import Holding
 
@@ -61,10 +61,23 @@ def nothing_held_back() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def telling_beside() -> Iterator[None]:
+    """What an end enqueues is written beside the session that ends it."""
+    enqueue = endings._enqueue
+
+    def beside(connection: Any, ended: Sequence[Any], session: Any) -> None:
+        enqueue(connection, ended, None)
+
+    with patch.object(endings, "_enqueue", beside):
+        yield
+
+
 MUTANTS = {
     "no fence": no_fence,
     "a fence that only reads": reading_fence,
     "nothing held back": nothing_held_back,
+    "told beside its end": telling_beside,
 }
 
 

@@ -6,14 +6,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from transqueue.errors import QueueUnavailable
-from transqueue.transaction import Idempotency, State, Transaction
+from transqueue.transaction import Idempotency, OnEnd, State, Transaction
 
-from .errands import GENTLE, HARSH, Errands
+from .errands import GENTLE, HARSH, PLUGIN, Errands
 from .hub import Hub, Process
 from .network import SimulatedNetwork
 from .queue_on_store import queue_on
 
 KEYS = ("ann", "bob")
+ON_END = OnEnd(type="pay", data={"key": "end", "script": ["ok"]}, max_attempts=4, plugin=PLUGIN)
 
 
 @dataclass(slots=True)
@@ -77,7 +78,10 @@ class People:
         data: dict[str, Any] = {"key": random.choice(KEYS), "script": script}
         if random.random() < 0.15:
             data["children"] = ["pay"]
-        new = self._errands.new(type, data, submitter="them", idempotency=Idempotency(key, "hash"))
+        given = {"submitter": "them", "idempotency": Idempotency(key, "hash")}
+        if random.random() < 0.08:
+            given["on_end"] = (ON_END,)
+        new = self._errands.new(type, data, **given)
         return Submission(key, new, now, place)
 
     def _insist(self, queue: Any, batch: list[Submission]) -> None:
@@ -128,4 +132,4 @@ class _Clock:
 
 
 def _renamed(one: Transaction, new: Transaction) -> Transaction:
-    return replace(new, submitter=one.submitter, idempotency=one.idempotency)
+    return replace(new, submitter=one.submitter, idempotency=one.idempotency, on_end=one.on_end)

@@ -112,6 +112,7 @@ def judge(store: Store, people: People, errands: Errands, *, hosts_keep_time: bo
     _accepted(by_id, people)
     _effects_once(store, by_id, errands)
     _bounded(by_id, errands)
+    _told_of_ends(by_id)
     _in_order(by_id, people.submissions, errands)
     if hosts_keep_time:
         _no_overlap(errands)
@@ -138,6 +139,19 @@ def _effects_once(store: Store, by_id: dict[str, Document], errands: Errands) ->
         _require(there == follow_ups, f"{id} is {one['state']}, with {there} follow-ups and not {follow_ups}")
     balance = sum(one["value"] for one in store.latest.get("Bank", {}).values())
     _require(balance == sum(effects.values()), f"the balances are {balance}, the effects {sum(effects.values())}")
+
+
+def _told_of_ends(by_id: dict[str, Document]) -> None:
+    """Each end enqueued what it wants, once, and that tells of this end; what was not an end enqueued nothing."""
+    told = Counter((one["parent"], one["origin"]["state"]) for one in by_id.values() if "origin" in one)
+    for id, one in by_id.items():
+        ends = Counter(entry["state"] for entry in one.get("history", ()) if entry["state"] in (*OVER, "dead"))
+        for state in (*OVER, "dead"):
+            wanted = ends[state] * len(one.get("on_end", ()))
+            _require(
+                told[id, state] == wanted,
+                f"{id} was {state} {ends[state]} times, and told {told[id, state]} of {wanted}",
+            )
 
 
 def _bounded(by_id: dict[str, Document], errands: Errands) -> None:

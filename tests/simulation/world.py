@@ -86,7 +86,7 @@ SMALL = Size(
     operated=0.4,
     alone=0.2,
 )
-LARGE_ONES = 0.1
+LARGE_ONES = 0.06
 
 
 class Simulation:
