@@ -206,7 +206,7 @@ def keyed_lane(plugin: str, ordering_key: str) -> int:
 class TransactionIds:
     """Makes ids: 13 digits of Unix milliseconds, then 8 that start at random; one maker's ids never go backwards."""
 
-    def __init__(self, randrange: Callable[[int], int] = random.randrange) -> None:
+    def __init__(self, randrange: Callable[[int], int] = lambda stop: int(random.random() * stop)) -> None:  # noqa: S311
         self._randrange = randrange
         self._last = 0
         self._lock = Lock()

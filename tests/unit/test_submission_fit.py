@@ -83,6 +83,31 @@ class Colliding(Schema):
     second = fields.String(attribute="a.b")
 
 
+def refuse(*_: Any) -> Any:
+    raise ValidationError("never")
+
+
+class Prepared(Schema):
+    name = fields.String(pre_load=refuse)
+
+
+class Finished(Schema):
+    name = fields.String(post_load=refuse)
+
+
+class Given(Schema):
+    name = fields.String(load_default=refuse)
+
+
+class Picky(fields.String):
+    def _validate(self, value: Any) -> None:
+        refuse(value)
+
+
+class Pickily(Schema):
+    name = Picky()
+
+
 PLAIN = [Order(), Tolerant(), Keeping(), Odd(), Order(only=("name", "count")), Order(exclude=("name",))]
 LEFT_TO_LOAD = [
     Before(),
@@ -91,6 +116,10 @@ LEFT_TO_LOAD = [
     OneField(),
     Loading(),
     Colliding(),
+    Prepared(),
+    Finished(),
+    Given(),
+    Pickily(),
     Order(many=True),
     Order(partial=True),
     Order(partial=("name",)),
