@@ -24,7 +24,7 @@ BODY = {"username": "user123", "value": 150.0}
 ONE_EACH, SINGLE = "gunicorn gthread 1x32, one insert_one for each request", "single posts"
 RAW, BATCH_100, BATCH_1000 = "insert_many of 1,000, plain PyMongo", "batches of 100", "batches of 1,000"
 WARM_SECONDS = 1.0
-BATCHERS = 2  # connections that post batches, which is enough to keep the door busy
+BATCHERS = 4  # connections that post batches: while some wait for the database, others keep the door busy
 
 
 def measure(run: Run) -> Iterator[Row]:

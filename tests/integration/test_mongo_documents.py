@@ -7,8 +7,11 @@ from decimal import Decimal
 
 import pytest
 from bson import Decimal128, Int64, Timestamp
+from hypothesis import given
+from hypothesis import strategies as st
 from pymongo.errors import OperationFailure
 
+from transqueue.mongodb.documents import restored, stored
 from transqueue.outcome import Outcome, Verb
 from transqueue.queue import Casualty, Settlement, WorkerRecord
 from transqueue.transaction import HISTORY_KEPT, VERSION, Idempotency, Stamp
@@ -20,6 +23,16 @@ for _level in range(1, 60):
 
 def row(database, transaction):
     return database["Q"].find_one({"_id": transaction.id})
+
+
+WRITTEN = st.from_regex(r"-?(0|[1-9]\d{0,16})(\.\d{1,17})?(E[+-]?\d{1,3})?", fullmatch=True)
+
+
+@given(WRITTEN.map(Decimal))
+def test_a_number_is_stored_as_a_double_exactly_when_a_double_gives_it_back(number):
+    found = stored(number)
+    assert isinstance(found, float) == (Decimal(repr(float(number))) == number)
+    assert (Decimal(repr(found)) if isinstance(found, float) else restored(found)) == number
 
 
 def test_a_new_transaction_has_the_published_fields_and_no_others(desk, database):

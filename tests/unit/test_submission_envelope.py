@@ -139,3 +139,18 @@ def test_what_is_plainly_right_is_right_by_the_schema_too(value):
 def test_the_usual_bodies_are_plainly_right(value):
     assert envelope._is_plainly_classic({"username": "ann", "value": value})
     assert envelope._is_plainly_typed({"type": "deposit", "data": {}})
+
+
+@given(st.from_regex(r"-?(0|[1-9]\d{0,16})(\.\d{1,20})?(E[+-]?\d{1,2})?", fullmatch=True).map(Decimal))
+def test_a_short_number_is_within_the_range_of_a_classic_value(value: Decimal) -> None:
+    assert bool(ClassicBody().validate({"username": "ann", "value": value})) is not _is_well(
+        {"username": "ann", "value": value}
+    )
+
+
+def _is_well(body: dict[str, Any]) -> bool:
+    try:
+        read_envelope(body)
+    except SubmissionRefused:
+        return False
+    return True

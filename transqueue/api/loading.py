@@ -5,6 +5,7 @@ Nothing of the application is imported before it is made, so that those who only
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from ..plugins.enabled import Before, nothing
 from ..process.lifeline import die_with_parent
 from ..process.offspring import become_founder
 
+COLLECT_AFTER = (20_000, 20, 20)  # a batch makes as many objects, which all live until it is answered
 CONNECTIONS = 1024  # at once; the server accepts no more
 BROKEN = "TRANSQUEUE_BROKEN"  # in the application's config: why, by the plugins that do not work in its process
 
@@ -52,6 +54,14 @@ def load(loader: Loader, threads: int, front: int, *, before: Before = nothing, 
         if said:
             said.send(str(error))
         raise SystemExit(str(error)) from error
+    _spare_the_collector()
     if said:
         said.send(dict(application.config.get(BROKEN, {})))
     return import_module(f"{__package__}.gate").Gate(application, slots=threads, readers=CONNECTIONS // 2)
+
+
+def _spare_the_collector() -> None:
+    """What is loaded stays: it is not looked through again each time that batches have made many objects."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)

@@ -18,6 +18,7 @@ from ..transaction import VERSION, Idempotency, Lease, OnEnd, Stamp, State, Tran
 
 Document = dict[str, Any]
 
+DOUBLE_DIGITS = 15  # so many decimal digits a double always gives back
 READABLE = {"$lte": VERSION}  # of `v`
 _TOLD = ("traceparent", "request_id", "parent")
 _RESTORED = ("data", "result", "origin")
@@ -148,12 +149,19 @@ def stored(value: Any) -> Any:
     if type(value) is str or type(value) is int:
         return value
     if isinstance(value, Decimal):
-        return float(value) if Decimal(repr(float(value))) == value else Decimal128(value)
+        return _number(value)
     if isinstance(value, Mapping):
         return {key: stored(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [stored(item) for item in value]
     return value
+
+
+def _number(value: Decimal) -> float | Decimal128:
+    text = str(value)
+    if len(text) <= DOUBLE_DIGITS and "E" not in text and value.is_finite():
+        return float(text)
+    return float(value) if Decimal(repr(float(value))) == value else Decimal128(value)
 
 
 def restored(value: Any) -> Any:

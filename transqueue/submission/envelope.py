@@ -17,6 +17,7 @@ from ..errors import SubmissionRefused
 from ..handlers import TYPE_LENGTH
 from .fields import Number, Object
 from .idempotency import KEY
+from .strict_json import is_short
 
 CLASSIC_INVALID = "classic_invalid"
 CLASSIC_MESSAGE = "Invalid input. You must provide a username and a numeric value."
@@ -153,6 +154,8 @@ def _is_plainly_classic(value: dict[str, Any]) -> bool:
     if len(value) != 2 or type(username) is not str or not 1 <= len(username) <= USERNAME_LENGTH:
         return False
     if type(amount) is Decimal:
+        if is_short(amount):
+            return True
         return int(amount.as_tuple().exponent) >= -VALUE_PLACES and -VALUE_LIMIT < amount < VALUE_LIMIT
     return type(amount) is int and -VALUE_LIMIT < amount < VALUE_LIMIT
 

@@ -23,6 +23,7 @@ from ..errors import SubmissionRefused
 
 INT64 = range(-(2**63), 2**63)
 FLAT = 4  # looks, each of which takes away one level or two: what is deeper is measured bracket by bracket
+SHORT = 15  # characters: less than 10^15, and no digit below 10^-14
 DIGITS = 34  # of a Decimal128
 EXPONENTS = range(-6176, 6112)
 
@@ -77,6 +78,12 @@ def write_json(value: Any, *, sort_keys: bool = False, strict: bool = False) -> 
         TypeError: strict, and there is something that is not JSON.
     """
     return _encoder(sort_keys=sort_keys, strict=strict).encode(value)  # type: ignore[no-any-return]
+
+
+def is_short(value: Decimal) -> bool:
+    """Whether a number has but a few digits in all, on either side of the point: most have, and it is soon seen."""
+    text = str(value)
+    return len(text) <= SHORT and "E" not in text and value.is_finite()
 
 
 def has_type(body: bytes) -> bool:
@@ -226,6 +233,8 @@ def _check_integer(value: int) -> None:
 
 
 def _check_decimal(value: Decimal) -> None:
+    if is_short(value):
+        return
     _, digits, exponent = value.as_tuple()
     if len(digits) > DIGITS:
         raise refused(f"a number has more than {DIGITS} digits")
