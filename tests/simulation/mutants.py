@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
@@ -11,6 +12,8 @@ from unittest.mock import patch
 from transqueue.mongodb import endings, leases, settlements
 from transqueue.mongodb.settlements import Settlements
 from transqueue.worker.holding import Holding
+
+_AFTER = ContextVar("after", default=False)  # whether this thread settles what its session has only read
 
 
 @contextmanager
@@ -31,21 +34,27 @@ def reading_fence() -> Iterator[None]:
     settle_in_session = Settlements.settle_in_session
 
     def read_groups(self: Settlements, members: Sequence[Any], session: Any) -> int:
-        if session is None:
-            return write_groups(self, members, None)
+        if session is None or _AFTER.get():
+            return write_groups(self, members, session)
         fence = settlements.held([one.transaction.id for one in members], members[0].transaction.lease.token)
         return len(list(self._q.find(fence, {"_id": 1}, session=session)))
 
     def settle_after(self: Settlements, perform: Callable[..., Any], timeout_seconds: float) -> frozenset[str]:
+        if _AFTER.get():
+            return settle_in_session(self, perform, timeout_seconds)
         performed: list[Any] = []
 
         def noting(effects: Any) -> Any:
             performed[:] = perform(effects)
-            return performed
+            return [replace(one, transaction=one.transaction.altered(on_end=())) for one in performed]
 
         lost = settle_in_session(self, noting, timeout_seconds)
         settled = [replace(one, outcome=replace(one.outcome, follow_ups=())) for one in performed]
-        return lost or (self.settle(settled) if settled else lost)
+        after = _AFTER.set(True)
+        try:
+            return lost or (self.settle(settled) if settled else lost)
+        finally:
+            _AFTER.reset(after)
 
     with (
         patch.object(Settlements, "_write_groups", read_groups),
