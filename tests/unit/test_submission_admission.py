@@ -238,3 +238,16 @@ def test_an_ordering_function_that_fails_refuses_for_now_and_is_reported(admissi
 def test_a_keyed_type_takes_no_option_that_would_change_its_order(admission: Any, option: str, value: Any) -> None:
     error = refused(admission(KEYED), typed({"account": {"id": "a"}}, **{option: value}))
     assert list(error.errors) == [f"options.{option}"]
+
+
+class Equal(Deposit):  # noqa: PLW1641 (that is the point)
+    """One that cannot be remembered, because it has no hash."""
+
+    def __eq__(self, _other: object) -> bool:
+        return False
+
+
+def test_a_schema_without_a_hash_is_judged_like_any_other(admission: Any) -> None:
+    judged = admission(replace(BASE, schema=Equal()))
+    assert judged.admit(typed(ANN)).type == "deposit"
+    assert refused(judged, typed({})).code == "invalid_data"

@@ -126,7 +126,10 @@ class Hearing:
 
     @staticmethod
     def _fits(schema: Schema, data: dict[str, Any]) -> bool:
-        fit = fit_of(schema)
+        try:
+            fit = fit_of(schema)
+        except Exception:  # a schema that cannot even be remembered: its load tells what there is to tell
+            return False
         return fit is not None and fit.holds(copied(data))
 
     def _ordering_key(self, handler: Handler, envelope: Envelope) -> str | None:
