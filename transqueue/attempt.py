@@ -15,6 +15,7 @@ from typing import Any
 from .backoff import backoff_seconds
 from .handlers import Handler
 from .outcome import Outcome, Reject, RetryLater, Verb
+from .schema_load import load
 from .transaction import Transaction
 
 RESULT_BYTES = 16 * 1024
@@ -35,7 +36,7 @@ def loaded(transaction: Transaction, handler: Handler) -> Transaction:
     Raises:
         marshmallow.ValidationError: the schema refuses the data (it changed since the transaction was accepted).
     """
-    data = handler.schema.load(transaction.data) if handler.schema else _copied(transaction.data)
+    data = load(handler.schema, lambda: transaction.data) if handler.schema else _copied(transaction.data)
     return transaction.with_data(data)
 
 

@@ -11,16 +11,16 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from marshmallow import Schema, ValidationError
+from marshmallow import ValidationError
 
 from ..access import Access
 from ..clock import Clock, whole_milliseconds
 from ..errors import SubmissionRefused, where
 from ..events import Events
 from ..handlers import Handler
+from ..schema_load import load
 from ..transaction import Idempotency, OnEnd, Stamp, Transaction, TransactionIds, free_lane, keyed_lane
 from .envelope import DELAY_LIMIT_SECONDS, Envelope, Options, invalid_data, read_envelope
-from .fit import fit_of
 from .idempotency import body_hash
 from .strict_json import copied, read_json, write_json
 from .table import Table
@@ -115,22 +115,14 @@ class Hearing:
         raise _unavailable(type, reason or "no enabled plugin claims it")
 
     def _check_data(self, handler: Handler, envelope: Envelope) -> None:
-        if handler.schema is None or self._fits(handler.schema, envelope.data):
+        if handler.schema is None:
             return
         try:
-            handler.schema.load(copied(envelope.data))  # a schema may change what it is given
+            load(handler.schema, lambda: copied(envelope.data))
         except ValidationError as error:
             raise invalid_data(error.messages, "" if envelope.classic else "data.") from None
         except (Exception, SystemExit) as error:
             raise self._failed(handler, "schema", error) from error
-
-    @staticmethod
-    def _fits(schema: Schema, data: dict[str, Any]) -> bool:
-        try:
-            fit = fit_of(schema)
-        except Exception:  # a schema that cannot even be remembered: its load tells what there is to tell
-            return False
-        return fit is not None and fit.holds(copied(data))
 
     def _ordering_key(self, handler: Handler, envelope: Envelope) -> str | None:
         if handler.ordering_key is None:
