@@ -38,6 +38,7 @@ READY_SECONDS = 60.0
 STOP_SECONDS = 20.0
 LOOK_SECONDS = 0.02
 CACHE = "cache_size=2G"  # of mongod; its private default is meant for small machines
+HISTORY_SECONDS = 300  # what a mongod keeps by default
 
 Document = dict[str, Any]
 
@@ -70,16 +71,19 @@ class Stage:
     @property
     def mongod_told(self) -> str:
         found = self.client.server_info()["version"]
-        return f"{found}, one-node replica set, {CACHE}, history window 0 s, writes with w: majority and j: true"
+        return f"{found}, one-node replica set, {CACHE}, writes with w: majority and j: true"
 
     @contextmanager
     def history(self, seconds: int) -> Iterator[None]:
-        """Keep for so long what indexes have lost; without this nothing, as a private mongod does."""
+        """Have mongod keep the past for so long meanwhile."""
         try:
-            self.client.admin.command("setParameter", 1, minSnapshotHistoryWindowInSeconds=seconds)
+            self._keep_history(seconds)
             yield
         finally:
-            self.client.admin.command("setParameter", 1, minSnapshotHistoryWindowInSeconds=0)
+            self._keep_history(HISTORY_SECONDS)
+
+    def _keep_history(self, seconds: int) -> None:
+        self.client.admin.command("setParameter", 1, minSnapshotHistoryWindowInSeconds=seconds)
 
     @contextmanager
     def site(self, **sections: Any) -> Iterator[Site]:

@@ -10,16 +10,15 @@ from . import Run
 
 PART = "queue"
 RAW, ONE, GROUP = "roofline, a lease written on each", "no-op, one by one", "no-op, batch=True"
-WINDOW_SECONDS = 300  # what a mongod keeps by default
-REMEMBERING = f"{ONE}, with MongoDB's default history window of {WINDOW_SECONDS} s"
+FORGETTING = f"{ONE}, by a mongod that keeps no history"
 
 
 def measure(run: Run) -> Iterator[Row]:
     one, group = (run.stage.template(type) for type in ("bench.noop", "bench.group"))
     count = run.size(40_000, 100)
 
-    def remembering() -> Sample:
-        with run.stage.history(WINDOW_SECONDS):
+    def forgetting() -> Sample:
+        with run.stage.history(0):
             return draining.drain(run.stage, one, count)
 
     samples = alternate(
@@ -27,7 +26,7 @@ def measure(run: Run) -> Iterator[Row]:
             RAW: lambda: roofline.drain(run.stage, one, count),
             ONE: lambda: draining.drain(run.stage, one, count),
             GROUP: lambda: draining.drain(run.stage, group, count),
-            REMEMBERING: remembering,
+            FORGETTING: forgetting,
         },
         run.rounds,
         run.tell,
@@ -45,9 +44,9 @@ def measure(run: Run) -> Iterator[Row]:
         )
     yield Row(
         part=PART,
-        what=REMEMBERING,
+        what=FORGETTING,
         unit="transactions/s",
-        samples=samples[REMEMBERING],
+        samples=samples[FORGETTING],
         reference=ONE,
         reference_samples=samples[ONE],
     )

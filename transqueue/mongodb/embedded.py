@@ -170,8 +170,6 @@ class PrivateMongod:
             "--noscripting",
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
             *("--setParameter", "transactionLifetimeLimitSeconds=10"),
-            # Nobody reads the past here, and a queue's indexes would keep five minutes of the keys it has left.
-            *("--setParameter", "minSnapshotHistoryWindowInSeconds=0"),
             *self._extra_arguments,
         ]
 

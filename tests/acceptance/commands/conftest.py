@@ -72,10 +72,17 @@ class Place:
         return Running(self, arguments, command)
 
     def on_terminal(self, *arguments: str, terminal: int) -> subprocess.Popen[bytes]:
-        """Start a command whose input and output are a terminal."""
+        """Start a command whose input and output are a terminal, on which Ctrl-C is heard."""
         more = environ({"TERM": "xterm", "COLUMNS": "120", "LINES": "50"})
-        line = [str(COMMAND), *arguments]
-        return subprocess.Popen(line, cwd=self.folder, env=more, stdin=terminal, stdout=terminal, stderr=terminal)
+        return subprocess.Popen(
+            [str(COMMAND), *arguments],
+            cwd=self.folder,
+            env=more,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            preexec_fn=_hear_ctrl_c,  # noqa: PLW1509
+        )
 
     def up(self, *arguments: str, command: Path = COMMAND) -> Running:
         """`transqueue up`, ready."""
@@ -236,3 +243,8 @@ def running(make_place: Callable[..., Place]) -> Iterator[Running]:
 def purchases() -> Path:
     """6,919 real purchases, one body a line; their sum is 244091.94."""
     return PURCHASES
+
+
+def _hear_ctrl_c() -> None:
+    """Whoever runs the tests in the background has them ignore it, and what they start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
