@@ -17,6 +17,7 @@ def noop(username: str, value: float) -> None:
 
 if __name__ == "__main__":
     with app.open():
-        app.schema_manager.apply_schema()
+        if not app.check_connection():  # which says whether its tables are there
+            app.schema_manager.apply_schema()
         for at in range(0, int(sys.argv[1]), 1000):
             noop.batch_defer(*[starts.BODY] * min(1000, int(sys.argv[1]) - at))
