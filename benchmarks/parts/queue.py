@@ -32,21 +32,13 @@ def measure(run: Run) -> Iterator[Row]:
         run.tell,
     )
     yield Row(part=PART, what=RAW, unit="transactions/s", samples=samples[RAW])
-    for what, limit in ((ONE, 0.65), (GROUP, 0.8)):
+    for what, against, target in ((ONE, RAW, Target(0.65)), (GROUP, RAW, Target(0.8)), (FORGETTING, ONE, None)):
         yield Row(
             part=PART,
             what=what,
             unit="transactions/s",
             samples=samples[what],
-            reference=RAW,
-            reference_samples=samples[RAW],
-            target=Target(limit),
+            reference=against,
+            reference_samples=samples[against],
+            target=target,
         )
-    yield Row(
-        part=PART,
-        what=FORGETTING,
-        unit="transactions/s",
-        samples=samples[FORGETTING],
-        reference=ONE,
-        reference_samples=samples[ONE],
-    )

@@ -14,7 +14,6 @@ from werkzeug.http import parse_options_header
 from ..errors import SubmissionRefused
 from .gate import Environ, lent
 
-JSON = "application/json"
 NDJSON = "application/x-ndjson"
 LENGTH_DIGITS = 18
 

@@ -20,8 +20,8 @@ from flask import Response, render_template, request
 from .. import __version__
 from ..handlers import Handler
 from ..submission import write_json
+from .answers import JSON
 from .bodies import DATA, TRANSACTION, example_type, part_of
-from .body import JSON
 from .openapi import Document, OpenApi
 from .operations import CSS, GROUPS, HTML
 from .rows import Row, kind, outline, rows

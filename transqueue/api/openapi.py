@@ -13,8 +13,8 @@ from .. import __version__
 from ..events import Events
 from ..handlers import Handler
 from ..submission import HEADER_PATTERN, Table, Vetter, write_json
+from .answers import JSON
 from .bodies import bodies
-from .body import JSON
 from .operations import API_KEY, GROUPS, OPERATIONS
 from .schemas import OPENAPI
 from .shapes import ERRORS, SHAPES

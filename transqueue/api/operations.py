@@ -12,7 +12,8 @@ from typing import Any
 
 from ..access import Scope
 from ..submission import SINGLE_BYTES
-from .body import JSON, NDJSON
+from .answers import JSON
+from .body import NDJSON
 from .gate import ALIVE
 from .needs import OPEN, Need, needed
 from .pauses import PAUSE_QUERY

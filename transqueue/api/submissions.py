@@ -30,8 +30,8 @@ from ..submission import (
     too_large,
     write_json,
 )
-from .answers import Reply, accepted_body, refusal_body, reply
-from .body import JSON, NDJSON, media_type, read_body
+from .answers import JSON, Reply, accepted_body, refusal_body, reply
+from .body import NDJSON, media_type, read_body
 from .doorkeeper import access_of
 from .gate import Environ, leave
 from .intake import Intake
