@@ -23,7 +23,7 @@ from transqueue.errors import QueueUnavailable, SubmissionRefused
 from transqueue.events import Event, Events
 from transqueue.testing import MemoryQueue, SettableClock
 
-ID = re.compile(rb"[0-9]{21}")
+ID = re.compile(rb"(?<![0-9a-f])[0-9]{21}(?![0-9a-f])")  # and no part of the id of a request, which may be all digits
 SINGLE, BATCH = "/api/data/", "/api/data/batch"
 ANN, TYPED = {"username": "ann", "value": 5}, {"type": "deposit", "data": {"username": "ann", "value": 5}}
 KEYS = {"right": Access("ann", "1", frozenset({Scope.SUBMIT})), "reader": Access("bob", "2", frozenset({Scope.READ}))}
