@@ -6,6 +6,7 @@ the first test that asks for it.
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from importlib import import_module
@@ -80,7 +81,7 @@ def _kit(
     if "available" in more:
         return kit(config, **more)
     own = import_module("transqueue.testing.project").project_plugins(request.path.parent)
-    known = {**import_module("transqueue.plugins").installed(), **own}
+    known = ChainMap(own, import_module("transqueue.plugins").installed())
     given = dict(config or {})
     if not more.get("provides"):
         given.setdefault("plugins", {name: {} for name in own})

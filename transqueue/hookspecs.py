@@ -19,9 +19,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import click
 import pluggy
 from marshmallow import Schema
 
@@ -29,6 +28,9 @@ from .draft import Draft
 from .events import Event
 from .handlers import Context, Handler
 from .transaction import Transaction
+
+if TYPE_CHECKING:  # only a plugin with commands needs it
+    import click
 
 PROJECT = "transqueue"
 GROUP = "transqueue.plugins"
@@ -273,8 +275,7 @@ def transqueue_health_checks(config: Mapping[str, Any]) -> Iterable[Check]:  # t
 def transqueue_cli(config: Mapping[str, Any]) -> click.Group:  # type: ignore[empty-body]
     """A click group of the plugin's own commands, mounted as `transqueue <plugin>`.
 
-    Inside a command, `click.pass_obj` gives the `PluginCommand`: its `database` is PyMongo's database and its
-    `fail(message)` ends with exit code 1.
+    In a command `click.pass_obj` is a `PluginCommand`: `database` is PyMongo's, `fail(message)` ends with exit code 1.
 
     Roles: the process of that command, with only this plugin loaded.
     Order: when the command is asked for, after the configuration passed.

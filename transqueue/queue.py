@@ -13,17 +13,19 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from .admin.audit import Audit
 from .admin.crew import Casualty, LiveWorker, Rescue, WorkerRecord
-from .admin.explain import Circumstances
-from .admin.measures import Measures
 from .admin.pause import Pausing
-from .admin.report import WorkerReport
 from .errors import QueueUnavailable
 from .outcome import Outcome
 from .transaction import State, Transaction
+
+if TYPE_CHECKING:  # what only operators ask is not imported by each process that has a queue
+    from .admin.audit import Audit
+    from .admin.explain import Circumstances
+    from .admin.measures import Measures
+    from .admin.report import WorkerReport
 
 __all__ = [
     "Casualty",

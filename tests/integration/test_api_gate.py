@@ -109,3 +109,13 @@ def test_a_reader_that_finds_no_slot_afterwards_gives_none_back(visits: Visits, 
     assert not gate._slots.take(), "the reader gave back what it did not have"
     gate._slots.give_back()
     assert ask(gate, "/quick")[0] == "200"
+
+
+def test_a_head_request_is_refused_without_a_body(visits: Visits) -> None:
+    told: list[Any] = []
+    gate = Gate(visits, slots=0, readers=0, wait_seconds=0.01)
+    environ = {"PATH_INFO": "/quick", "REQUEST_METHOD": "HEAD"}
+    assert list(gate(environ, lambda status, headers: told.extend([status, dict(headers)]))) == []
+    status, headers = told
+    assert status == "503 Service Unavailable"
+    assert (headers["Retry-After"], int(headers["Content-Length"]) > 0) == ("1", True)

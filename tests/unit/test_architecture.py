@@ -119,13 +119,31 @@ with Kit(provides={"greet": [greet]}) as kit:
 """
 
 
-def test_a_kit_imports_nothing_that_a_plugin_without_a_database_does_without():
-    modules = imported_in(SUBMISSION)
-    assert {"transqueue.testing.kit", "transqueue.api.app", "transqueue.worker.worker"} <= modules
-    assert modules & (DRIVER | SLOW) == set()
-    assert modules & {"multiprocessing", "subprocess", "flask.testing", "click.testing", "pdb", "tomllib"} == set()
+REFUSALS = f"""{SUBMISSION}
+    from transqueue.testing import SubmissionRefused
+    for type, data in (("gret", {{}}), ("greet", [])):
+        try:
+            kit.submit(type, data)
+        except SubmissionRefused as refused:
+            assert refused.status == 400
+        else:
+            raise AssertionError(type)
+"""
+NOT_A_KITS = {"multiprocessing", "subprocess", "pdb", "tomllib", "click", "ssl", "http.client", "importlib.metadata"}
+
+
+@pytest.mark.parametrize("program", [SUBMISSION, REFUSALS], ids=["accepted", "refused"])
+def test_a_kit_imports_nothing_that_a_plugin_without_a_database_does_without(program):
+    modules = imported_in(program)
+    assert {"transqueue.testing.kit", "transqueue.api.reception", "transqueue.worker.worker"} <= modules
+    assert modules & (DRIVER | DOOR | SLOW | NOT_A_KITS) == set()
     assert {name for name in modules if name.startswith(("transqueue.mongodb", "transqueue.dashboard"))} == set()
-    assert modules & {"transqueue.testing.contract", "transqueue.testing.effects", "transqueue.api.docs"} == set()
+    assert modules & {"transqueue.testing.contract", "transqueue.testing.effects", "transqueue.admin.explain"} == set()
+
+
+def test_a_kit_imports_flask_for_any_other_request_than_to_submit():
+    modules = imported_in(f"{SUBMISSION}    assert kit.client.get('/healthz').status_code == 200")
+    assert {"flask", "transqueue.api.app"} <= modules
 
 
 def test_the_plugins_of_this_repository_import_nothing_of_transqueue_but_what_authors_do():

@@ -103,6 +103,14 @@ def test_one_idempotency_key_makes_one_transaction(kit):
     assert refused.value.status == 422
 
 
+def test_what_is_submitted_and_what_the_client_sends_come_through_one_door(kit):
+    body = {"type": "order", "data": {"item": "tea"}}
+    id = kit.submit("order", {"item": "tea"}, idempotency_key="k")
+    replayed = kit.client.post("/api/data/", json=body, headers={"Idempotency-Key": "k"})
+    assert (replayed.json["data"]["transaction_id"], replayed.headers["Idempotency-Replayed"]) == (id, "true")
+    assert len(kit.transactions()) == 1
+
+
 def test_any_other_request_goes_through_the_client(kit):
     id = kit.submit("order", {"item": "tea"})
     assert kit.client.get(f"/api/data/{id}").json["data"]["state"] == "queued"

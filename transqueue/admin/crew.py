@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .report import WorkerReport
+if TYPE_CHECKING:
+    from .report import WorkerReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

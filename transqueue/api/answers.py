@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
-
-from flask import Response
 
 from ..errors import SubmissionRefused
 from ..submission import CLASSIC_INVALID, Envelope, write_json
@@ -25,56 +24,30 @@ PROTECTION = {
     "X-Frame-Options": "DENY",
 }
 JSON = "application/json"
-CHALLENGE = {"WWW-Authenticate": 'Bearer realm="transqueue"'}
+CHALLENGE = (("WWW-Authenticate", 'Bearer realm="transqueue"'),)
 _HEADERS = (*PROTECTION.items(), ("Content-Type", JSON))
 _INTERNAL = ("traceback", "lease")  # of an error, and of a history entry
+_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What is answered with 200, before it takes the form of a response."""
+    """A JSON answer, as bytes and headers: what both ways to a submission's answer have in common."""
 
     body: bytes
     headers: tuple[tuple[str, str], ...] = ()
-
-    def response(self) -> Response:
-        """As Flask takes it."""
-        return Answer(self.body, 200, [*PROTECTION.items(), *self.headers], content_type=JSON)
+    status: int = 200
 
     def sent(self, start_response: Any, *more: tuple[str, str]) -> list[bytes]:
-        """As a server takes it: the same, without the objects in between."""
-        start_response("200 OK", [*_HEADERS, ("Content-Length", str(len(self.body))), *self.headers, *more])
+        """As a server takes it, without a response object in between."""
+        length = ("Content-Length", str(len(self.body)))
+        start_response(_STATUS_LINES[self.status], [*_HEADERS, length, *self.headers, *more])
         return [self.body]
 
 
-class Answer(Response):
-    """A response whose headers are complete as they stand, so that nothing is left to look for in them."""
-
-    def get_wsgi_headers(self, environ: Any) -> Any:  # noqa: ARG002
-        return self.headers
-
-
-def protected(response: Response) -> Response:
-    """The response with the headers that each answer has; what it says itself of them stands."""
-    for name, value in PROTECTION.items() if not isinstance(response, Answer) else ():
-        response.headers.setdefault(name, value)
-    return response
-
-
-def answer(body: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON response."""
-    complete = [*PROTECTION.items(), *headers.items()] if headers else [*PROTECTION.items()]
-    return Answer(write_json(body), status, complete, content_type=JSON)
-
-
 def reply(body: Mapping[str, Any], *headers: tuple[str, str]) -> Reply:
-    """A JSON answer that all went well."""
+    """The answer that all went well."""
     return Reply(write_json(body).encode(), headers)
-
-
-def success(data: Any, **more: Any) -> Response:
-    """A success with `data`."""
-    return answer({"status": "success", "data": data, **more})
 
 
 def accepted_body(envelope: Envelope, type: str, transaction_id: str) -> dict[str, Any]:
@@ -97,11 +70,11 @@ def refusal_body(error: SubmissionRefused) -> dict[str, Any]:
     return body
 
 
-def refusal(error: SubmissionRefused) -> Response:
-    """The response to a refused request."""
+def refusal(error: SubmissionRefused) -> Reply:
+    """The answer to a refused request."""
     seconds = error.retry_after_seconds
-    headers = {} if seconds is None else {"Retry-After": str(seconds)}
-    return answer(refusal_body(error), error.status, headers | (CHALLENGE if error.status == 401 else {}))
+    headers = (() if seconds is None else (("Retry-After", str(seconds)),)) + (CHALLENGE if error.status == 401 else ())
+    return Reply(write_json(refusal_body(error)).encode(), headers, error.status)
 
 
 def shown(transaction: Transaction) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 from flask import Blueprint, Flask, Response, request
+from werkzeug.exceptions import HTTPException
 
 from ..access import Guard
 from ..admin.part import Part
@@ -16,19 +17,15 @@ from ..clock import Clock
 from ..config import Config
 from ..events import Events
 from ..queue import TransactionQueue
-from ..submission import Admission
-from .answers import protected
 from .catalog import Catalog, PluginTable, Reports
-from .doorkeeper import Doorkeeper
 from .gate import ALIVE
 from .health import Health
-from .intake import Intake
 from .overload import Overload
 from .pauses import Pauses
-from .refusals import Refusals
-from .request_id import answered, begin
-from .shortcut import Shortcut, View
-from .submissions import Submissions
+from .reception import Reception, View
+from .request_id import begin
+from .responses import http_error, identified, protected, response
+from .shortcut import Shortcut
 from .transactions import Transactions
 from .waiters import Waiters
 
@@ -52,15 +49,29 @@ def create_app(
     that serve nobody else. `reports` gives what the processes that live tell of their plugins. `dashboard` is the
     window at /ui, which needs a queue on MongoDB.
     """
+    shared: Any = {"queue": queue, "table": table, "config": config, "events": events}
+    reception = Reception(**shared, clock=clock, guard=guard, overload=overload)
+    return app_around(reception, **shared, reports=reports, parts=parts, dashboard=dashboard)
+
+
+def app_around(
+    reception: Reception,
+    *,
+    queue: TransactionQueue,
+    table: PluginTable,
+    config: Config,
+    events: Events,
+    reports: Reports = tuple,
+    parts: Callable[[], Sequence[Part]] | None = None,
+    dashboard: Blueprint | None = None,
+) -> Flask:
+    """As `create_app`, for a reception that is there already, which was made of the same."""
     app = Flask("transqueue", static_folder=None, template_folder="api/templates")
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    admission = Admission(table=table, default_type=config.default_type, clock=clock, events=events)
     waiters = Waiters(queue, limit=max(1, config.api.threads // 4))
-    overload = overload or Overload(queue.measures, clock, config.api.max_queued)
-    submissions, doorkeeper, refusals = _submissions(queue, admission, overload), Doorkeeper(guard), Refusals(events)
-    for path, view in submissions.items():
+    for path, view in reception.views.items():
         _route(app, "POST", path, partial(_by_flask, view))
     _route_transactions(app, Transactions(queue, table, waiters))
     _route_catalog(app, Catalog(table, queue, reports, parts or tuple, events), Pauses(queue, table))
@@ -69,32 +80,32 @@ def create_app(
     _route_documentation(app, lambda openapi: openapi.OpenApi(table, config.default_type, events))
     if dashboard is not None:
         app.register_blueprint(dashboard)
-    _around_each(app, doorkeeper, refusals)
-    app.wsgi_app = Shortcut(app.wsgi_app, submissions, doorkeeper, refusals)  # type: ignore[method-assign]
+    _around_each(app, reception)
+    app.wsgi_app = Shortcut(app.wsgi_app, reception)  # type: ignore[method-assign]
     return app
 
 
-def _submissions(queue: TransactionQueue, admission: Admission, overload: Overload) -> Mapping[str, View]:
-    views = Submissions(admission, Intake(queue), overload)
-    return {"/api/data/": views.single, "/api/data/batch": views.batch}
-
-
 def _by_flask(view: View) -> Response:
-    return view(request.environ).response()
+    return response(view(request.environ))
 
 
-def _around_each(app: Flask, doorkeeper: Doorkeeper, refusals: Refusals) -> None:
+def _around_each(app: Flask, reception: Reception) -> None:
     """What happens before and after each view, and when it fails; `Shortcut` does the same."""
 
     def admit() -> None:
         rule = request.url_rule
-        doorkeeper.admit(request.environ, request.method, None if rule is None else rule.rule)
+        reception.doorkeeper.admit(request.environ, request.method, None if rule is None else rule.rule)
+
+    def refuse(error: Exception) -> Response:
+        if isinstance(error, HTTPException):
+            return http_error(error)
+        return response(reception.refusals.of(error, request.environ))
 
     app.before_request(lambda: begin(request.environ))
     app.before_request(admit)
     app.after_request(protected)
-    app.after_request(lambda response: answered(response, request.environ))
-    app.register_error_handler(Exception, lambda error: refusals.of(error, request.environ))
+    app.after_request(lambda response: identified(response, request.environ))
+    app.register_error_handler(Exception, refuse)
 
 
 def _route_transactions(app: Flask, transactions: Transactions) -> None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from werkzeug.http import parse_options_header
-
 from ..errors import SubmissionRefused
 from .gate import Environ, lent
 
@@ -26,6 +24,8 @@ def media_type(environ: Environ, accepted: Collection[str]) -> str:
     """
     if environ.get("CONTENT_TYPE") in accepted and "HTTP_CONTENT_ENCODING" not in environ:
         return str(environ["CONTENT_TYPE"])
+    from werkzeug.http import parse_options_header  # noqa: PLC0415  (slow, and most say no more than the media type)
+
     found, parameters = parse_options_header(environ.get("CONTENT_TYPE", ""))
     charset = parameters.pop("charset", "utf-8").lower()
     if found.lower() not in accepted or parameters or charset != "utf-8":

@@ -17,8 +17,8 @@ from ..handlers import Handler
 from ..plugins import PluginState
 from ..queue import TransactionQueue
 from ..submission import SINGLE_BYTES, Table
-from .answers import success
 from .pauses import shown_pause
+from .responses import success
 
 Reports = Callable[[], Sequence[ProcessReport]]
 

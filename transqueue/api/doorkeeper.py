@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import cast
 from urllib.parse import urlsplit
 
-from flask import request
-from werkzeug.wsgi import get_host
-
 from ..access import Access, Guard, Scope
 from ..access.guard import NO_KEY, WRONG_KEY
 from ..errors import SubmissionRefused
@@ -63,11 +60,6 @@ class Doorkeeper:
         return self._guard.recognised(text.strip(), environ.get("REMOTE_ADDR") or "")
 
 
-def access() -> Access:
-    """What the present request may do."""
-    return access_of(request.environ)
-
-
 def access_of(environ: Environ) -> Access:
     """What a request that was admitted may do."""
     return cast("Access", environ[_ACCESS])
@@ -83,10 +75,16 @@ def _refuse_what_came_from_elsewhere(environ: Environ) -> None:
         raise SubmissionRefused(
             401, "unauthorized", "This came through a proxy, and there is no API key yet. " + NO_KEY
         )
-    origin = environ.get("HTTP_ORIGIN")
     from_page = environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin")
-    if from_page or (origin is not None and urlsplit(origin).netloc != get_host(environ)):
+    origin = environ.get("HTTP_ORIGIN")
+    if from_page or (origin is not None and not _is_own(origin, environ)):
         raise _forbidden("A page of another site sent this; without API keys that is refused.")
+
+
+def _is_own(origin: str, environ: Environ) -> bool:
+    from werkzeug.wsgi import get_host  # noqa: PLC0415  (slow, and only pages send an origin)
+
+    return urlsplit(origin).netloc == get_host(environ)
 
 
 def _either(need: Need) -> str:

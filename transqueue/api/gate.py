@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from ..errors import SubmissionRefused
-from .answers import protected, refusal
+from .answers import refusal
 
 SLOT_WAIT_SECONDS = 5.0
 ALIVE = "/healthz"
@@ -110,7 +110,8 @@ class Gate:
             environ[_SLOT] = slot
             return self._application(environ, start_response)
         except SubmissionRefused as error:
-            return protected(refusal(error))(environ, start_response)
+            body = refusal(error).sent(start_response)
+            return [] if environ["REQUEST_METHOD"] == "HEAD" else body
         finally:
             slot.give_back()
 

@@ -11,7 +11,7 @@ from ..errors import QueueUnavailable, SubmissionRefused
 from ..queue import TransactionQueue
 from ..submission import Table
 from ..transaction import ID_LENGTH
-from .answers import answer, success
+from .responses import answer, success
 
 NO_ID = "0" * ID_LENGTH
 RETRY_SECONDS = 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 from marshmallow import Schema, fields, validate
 
 from ..admin.pause import REASON_LENGTH, Pause, covers, pause_of
@@ -13,9 +13,9 @@ from ..errors import SubmissionRefused
 from ..operator import Operator
 from ..queue import TransactionQueue
 from ..submission import Table
-from .answers import success
-from .doorkeeper import access
+from .doorkeeper import access_of
 from .query import query
+from .responses import success
 
 
 class _Pause(Schema):
@@ -40,14 +40,14 @@ class Pauses:
         reason = query(PAUSE_QUERY)["reason"]
         if not self._is_known(type):
             raise SubmissionRefused(404, "not_found", f"No plugin claims the type {type!r}, and none is queued.")
-        if not Operator(self._queue, access().by).pause(type, reason):
+        if not Operator(self._queue, access_of(request.environ).by).pause(type, reason):
             standing = self._queue.paused().get(type)
             raise _wrong_state(f"{type} was paused already{f' by {standing.by}' if standing else ''}.")
         return success(self._shown(type), message=f"{type} is paused; what is running ends, and the rest waits")
 
     def resume(self, type: str) -> Response:
         """It goes on."""
-        if not Operator(self._queue, access().by).resume(type):
+        if not Operator(self._queue, access_of(request.environ).by).resume(type):
             wider = pause_of(type, self._queue.paused())
             hint = f"; {wider[0]} is, and so all of its types: resume that" if wider else ""
             raise _wrong_state(f"{type} is not paused{hint}.")

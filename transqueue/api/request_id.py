@@ -10,33 +10,23 @@ import os
 import re
 from typing import cast
 
-from flask import Response
-
 from ..facts import present
 from .gate import Environ
 
 HEADER = "X-Request-Id"
 PATTERN = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 ID_BYTES = 16
-
-_ID = "transqueue.request_id"
+ID = "transqueue.request_id"
 
 
 def begin(environ: Environ) -> None:
     """Give a request its id; from here on it is the present one."""
     sent = environ.get("HTTP_X_REQUEST_ID", "")
-    environ[_ID] = id = sent if PATTERN.fullmatch(sent) else os.urandom(ID_BYTES).hex()
+    environ[ID] = id = sent if PATTERN.fullmatch(sent) else os.urandom(ID_BYTES).hex()
     facts = {"request_id": id}
     present.set(lambda: facts)
 
 
-def answered(response: Response, environ: Environ) -> Response:
-    """Put the id into the answer."""
-    if _ID in environ:
-        response.headers[HEADER] = environ[_ID]
-    return response
-
-
 def request_id(environ: Environ) -> str:
     """The id of a request that has begun."""
-    return cast("str", environ[_ID])
+    return cast("str", environ[ID])

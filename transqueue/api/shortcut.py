@@ -8,44 +8,37 @@ they are routes like all others.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from .answers import Reply, protected
-from .doorkeeper import Doorkeeper
+from .answers import Reply
 from .gate import Application, Environ
-from .refusals import Refusals
-from .request_id import HEADER, answered, begin, request_id
+from .reception import Reception, View
+from .request_id import HEADER, begin, request_id
 
 METHOD = "POST"
 PLAIN_HOST = re.compile(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63}){0,20}(:[0-9]{1,5})?", re.IGNORECASE | re.ASCII)
 
-View = Callable[[Environ], Reply]
-
 
 class Shortcut:
-    """Around the application.
+    """Around the application that knows the long way."""
 
-    Args:
-        views: by the path that is, letter by letter, the rule of their route.
-    """
-
-    def __init__(
-        self, application: Application, views: Mapping[str, View], doorkeeper: Doorkeeper, refusals: Refusals
-    ) -> None:
-        self._application, self._views, self._doorkeeper, self._refusals = application, views, doorkeeper, refusals
+    def __init__(self, application: Application, reception: Reception) -> None:
+        self._application, self._reception = application, reception
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
-        path = environ["PATH_INFO"]
-        view = self._views.get(path)
+        view = self._reception.views.get(environ["PATH_INFO"])
         if view is None or not _is_plain(environ):
             return self._application(environ, start_response)
+        begin(environ)
+        return self._reply(view, environ).sent(start_response, (HEADER, request_id(environ)))
+
+    def _reply(self, view: View, environ: Environ) -> Reply:
         try:
-            begin(environ)
-            self._doorkeeper.admit(environ, METHOD, path)
-            return view(environ).sent(start_response, (HEADER, request_id(environ)))
+            self._reception.doorkeeper.admit(environ, METHOD, environ["PATH_INFO"])
+            return view(environ)
         except Exception as error:
-            return answered(protected(self._refusals.of(error, environ)), environ)(environ, start_response)
+            return self._reception.refusals.of(error, environ)
 
 
 def _is_plain(environ: Environ) -> bool:

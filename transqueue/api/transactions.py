@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import asdict, replace
 
-from flask import Response
+from flask import Response, request
 from marshmallow import Schema, fields, validate
 
 from ..access import Scope
@@ -16,9 +16,10 @@ from ..operator import Operator
 from ..queue import TransactionQueue
 from ..submission import Table
 from ..transaction import ENDED, ID_LENGTH, VERSION, State, Transaction
-from .answers import shown, success
-from .doorkeeper import access
+from .answers import shown
+from .doorkeeper import access_of
 from .query import query
+from .responses import success
 from .waiters import Waiters
 
 WAIT_SECONDS = 30
@@ -66,7 +67,7 @@ class Transactions:
 
     def list(self) -> Response:
         """Those that match, newest first, and the cursor to go on from."""
-        page = self._queue.page(**query(LIST_QUERY), submitter=access().own_only)
+        page = self._queue.page(**query(LIST_QUERY), submitter=access_of(request.environ).own_only)
         return success([shown(transaction) for transaction in page.transactions], next=page.next)
 
     def cancel(self, transaction_id: str) -> Response:
@@ -89,13 +90,15 @@ class Transactions:
             raise _not_found()
         one = circumstances.transaction
         found = explain(replace(circumstances, parked=self._table.parked(one.type) if one else None))
-        if not access().allows(Scope.READ):  # of others' transactions, and of who operates, a submitter learns nothing
+        if not access_of(request.environ).allows(
+            Scope.READ
+        ):  # of others' transactions, and of who operates, a submitter learns nothing
             found = outlined(found)
         return success(asdict(found))
 
     @property
     def _operator(self) -> Operator:
-        return Operator(self._queue, access().by)
+        return Operator(self._queue, access_of(request.environ).by)
 
     def _changed(self, before: Transaction, verb: str, *, well: bool) -> Response:
         transaction = self._found(before.id)
@@ -108,7 +111,7 @@ class Transactions:
 
     def _found(self, transaction_id: str) -> Transaction:
         transaction = self._queue.get(transaction_id) if _ID.fullmatch(transaction_id) else None
-        if transaction is None or not access().sees(transaction):
+        if transaction is None or not access_of(request.environ).sees(transaction):
             raise _not_found()
         return transaction
 

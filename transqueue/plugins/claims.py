@@ -29,7 +29,7 @@ class MarkedHandlers:
 
 def marked_handlers(module: ModuleType, found: Found, available: Mapping[str, Found]) -> tuple[Handler, ...]:
     """The marks of the objects that the plugin's own package defines, as far as it is imported."""
-    others = [other.module for name, other in available.items() if name != found.name]
+    others = [other.module for name, other in available.items() if name != found.name] if _is_packaged(module) else []
     package = _package(module, others)
     nested = [other for other in others if _is_below(other, package) and other != module.__name__]
     marked: dict[int, Handler] = {}
@@ -96,11 +96,20 @@ def _marks(target: Any) -> tuple[Handler, ...]:
 
 def _package(module: ModuleType, others: Iterable[str]) -> str:
     """The package that is the plugin's alone: its module's parent, unless another plugin or a namespace shares that."""
-    parent = module.__spec__.parent if module.__spec__ else ""
+    parent = _parent(module)
     if not parent or getattr(sys.modules.get(parent), "__file__", None) is None:
         return module.__name__
     shared = any(_is_below(other, parent) for other in others)
     return module.__name__ if shared else parent
+
+
+def _is_packaged(module: ModuleType) -> bool:
+    """Whether it is, or is in, a package, of which others may have their part."""
+    return bool(_parent(module))
+
+
+def _parent(module: ModuleType) -> str:
+    return (module.__spec__.parent or "") if module.__spec__ else ""
 
 
 def _imported_below(package: str, nested: Iterable[str]) -> list[ModuleType]:

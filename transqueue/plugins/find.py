@@ -5,14 +5,18 @@ pluggy would skip, in silence, the second of two distributions that share an ent
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import EntryPoint, entry_points
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from ..config import did_you_mean
 from ..errors import PluginBroken
 from ..hookspecs import GROUP
 from .isolation import switch_off
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 PHASE = "find"
 
@@ -39,19 +43,22 @@ class Found:
         return self.value.partition(":")[0].partition("[")[0].strip()
 
     @property
+    def attributes(self) -> list[str]:
+        """What of the module the entry point names, an attribute of the one before; none: the module itself."""
+        return [name for name in self.value.partition("[")[0].partition(":")[2].strip().split(".") if name]
+
+    @property
     def source(self) -> str:
         """The distribution with its version."""
         return f"{self.distribution} {self.version}"
 
 
 def installed() -> Mapping[str, Found]:
-    """Every installed plugin by name, enabled or not."""
-    plugins: dict[str, Found] = {}
-    for found in _sorted(entry_points(group=GROUP)):
-        first = plugins.setdefault(found.name, found)
-        if first is not found:
-            plugins[found.name] = replace(first, rivals=(*first.rivals, found))
-    return plugins
+    """Every installed plugin by name, enabled or not.
+
+    They are looked for when they are first asked for: that takes a while, and an author's tests often do without.
+    """
+    return _Installed()
 
 
 def find(name: str, available: Mapping[str, Found]) -> Found:
@@ -70,6 +77,28 @@ def find(name: str, available: Mapping[str, Found]) -> Found:
         cure = f"Uninstall all but one of them, or switch it off: {switch_off(name)}"
         raise PluginBroken(name, PHASE, f"{sources} both provide a plugin of this name", cure)
     return found
+
+
+class _Installed(Mapping[str, Found]):
+    def __getitem__(self, name: str) -> Found:
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    @cached_property
+    def _found(self) -> Mapping[str, Found]:
+        from importlib.metadata import entry_points  # noqa: PLC0415  (slow)
+
+        plugins: dict[str, Found] = {}
+        for found in _sorted(entry_points(group=GROUP)):
+            first = plugins.setdefault(found.name, found)
+            if first is not found:
+                plugins[found.name] = replace(first, rivals=(*first.rivals, found))
+        return plugins
 
 
 def _sorted(points: Iterable[EntryPoint]) -> list[Found]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from importlib.metadata import EntryPoint
+from functools import reduce
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -18,7 +19,6 @@ from marshmallow import Schema
 
 from ..config import Config
 from ..handlers import Handler
-from ..hookspecs import GROUP
 from ..submission import OWN_OPTIONS
 from . import claims, find, hooks, overrides, section
 from .api_version import refuse_other_api
@@ -142,7 +142,7 @@ def _opened(name: str, manager: pluggy.PluginManager, available: Mapping[str, Fo
 def _imported(found: Found) -> ModuleType:
     cure = f"Correct or reinstall {found.source}, or switch it off: {switch_off(found.name)}"
     with isolated(found.name, "import", cure):
-        module = EntryPoint(found.name, found.value, GROUP).load()
+        module = reduce(getattr, found.attributes, import_module(found.module))
         if not isinstance(module, ModuleType):
             raise TypeError(f"its entry point {found.value!r} must name a module")
         return module

@@ -6,7 +6,6 @@ code, so whatever they raise is told as that plugin's trouble, and refuses this 
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +14,7 @@ from marshmallow import ValidationError
 
 from ..access import Access
 from ..clock import Clock, whole_milliseconds
+from ..config.nearest import nearest
 from ..errors import SubmissionRefused, where
 from ..events import Events
 from ..handlers import Handler
@@ -212,8 +212,8 @@ def _at_path(data: Any, path: str) -> Any:
 
 
 def _unknown_type(type: str, table: Table) -> SubmissionRefused:
-    nearest = difflib.get_close_matches(type, table.types(), n=3)
-    cure = f"Did you mean {' or '.join(map(repr, nearest))}?" if nearest else "GET /api/types lists what there is."
+    names = nearest(type, table.types(), 3)
+    cure = f"Did you mean {' or '.join(map(repr, names))}?" if names else "GET /api/types lists what there is."
     message = f"No enabled plugin claims the type {type!r}. {cure}"
     return SubmissionRefused(400, "unknown_type", message, errors={"type": ["Unknown type."]})
 

@@ -1,25 +1,31 @@
-"""The door, asked without a server: requests go through the whole application, and refusals come back as errors."""
+"""The door, asked without a server: submissions take the way that they take in production, and refusals are raised."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
+from io import BytesIO
 from typing import Any
 
-from werkzeug.test import Client
-
+from ..api.gate import Environ
+from ..api.reception import Reception
+from ..api.shortcut import Shortcut
 from ..errors import SubmissionRefused
 from ..submission import write_json
 
-FROM = {"REMOTE_ADDR": "127.0.0.1"}
-
 
 class Door:
-    """Submits to one application, by werkzeug's client for its tests: Flask's takes a while to import."""
+    """Submits, which needs no Flask: it is imported for the first request of another kind.
 
-    def __init__(self, app: Any) -> None:
-        self._app, self._client = app, Client(app, use_cookies=False)
+    Args:
+        whole: makes the application around the reception.
+    """
+
+    def __init__(self, reception: Reception, whole: Callable[[], Any]) -> None:
+        self._whole = whole
+        self._shortcut = Shortcut(self._otherwise, reception)
 
     @cached_property
     def client(self) -> Any:
@@ -33,21 +39,62 @@ class Door:
             SubmissionRefused: with the status, code, message and field errors of the answer.
             TypeError: the body is not JSON.
         """
-        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
-        sent = write_json(body, strict=True)
-        answer = self._client.post(
-            "/api/data/", data=sent, content_type="application/json", headers=headers, environ_base=FROM
-        )
-        told: Mapping[str, Any] = json.loads(answer.data)
-        if answer.status_code != 200:
+        environ = _environ(write_json(body, strict=True).encode())
+        if idempotency_key:
+            environ["HTTP_IDEMPOTENCY_KEY"] = idempotency_key
+        answer = _Answer()
+        told: Mapping[str, Any] = json.loads(b"".join(self._shortcut(environ, answer)))
+        if answer.status != 200:
             raise _refused(answer, told)
         return str(told["data"]["transaction_id"])
 
+    def _otherwise(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
+        answer: Iterable[bytes] = self._app(environ, start_response)
+        return answer
 
-def _refused(answer: Any, told: Mapping[str, Any]) -> SubmissionRefused:
+    @cached_property
+    def _app(self) -> Any:
+        return self._whole()
+
+
+class _Answer:
+    """What a server is told before the body: its part of WSGI."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    def __call__(self, status: str, headers: list[tuple[str, str]]) -> None:
+        self.status, self.headers = int(status[:3]), dict(headers)
+
+
+def _environ(body: bytes) -> Environ:
+    """A request from this machine, as a server hands it on (PEP 3333)."""
+    return {
+        "REQUEST_METHOD": "POST",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": "/api/data/",
+        "QUERY_STRING": "",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "HTTP_HOST": "localhost",
+        "CONTENT_TYPE": "application/json",
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": BytesIO(body),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": False,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+
+
+def _refused(answer: _Answer, told: Mapping[str, Any]) -> SubmissionRefused:
     seconds = answer.headers.get("Retry-After")
     return SubmissionRefused(
-        answer.status_code,
+        answer.status,
         told.get("code", "classic_invalid"),
         told["message"],
         errors=told.get("errors"),

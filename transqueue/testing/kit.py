@@ -7,14 +7,16 @@ and fences, batches, executor, outcomes. Different are only the queue (in memory
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from ..api.app import create_app
+from ..api.reception import Reception
 from ..config import Config, made_config
 from ..errors import PluginBroken
 from ..events import Event, Events
@@ -99,13 +101,13 @@ class Kit:
         self.clock: MovableClock = self.queue.clock
         self.events: list[Event] = []
         doors, workers = Events(self.events.append), Events(self.events.append)
-        self.available: Mapping[str, Found] = {**(installed() if available is None else available), **made}
+        others: Any = installed() if available is None else available
+        self.available: Mapping[str, Found] = ChainMap(made, others)  # the others are looked for only where they matter
         self._doors_table, self._table = self._loaded(doors), self._loaded(workers)
         self._doors_table.startup("api")
         self._table.startup("worker")
         self._refuse_broken()
-        app = create_app(queue=self.queue, table=self._doors_table, config=self.config, clock=self.clock, events=doors)
-        self.door = Door(app)
+        self.door = self._door(doors)
         admission = Admission(
             table=self._table, default_type=self.config.default_type, clock=self.clock, events=workers
         )
@@ -227,6 +229,11 @@ class Kit:
 
     def _loaded(self, events: Events) -> HandlerTable:
         return load_plugins(self.config, events=events, available=self.available)
+
+    def _door(self, events: Events) -> Door:
+        shared: Any = {"queue": self.queue, "table": self._doors_table, "config": self.config, "events": events}
+        reception = Reception(**shared, clock=self.clock)
+        return Door(reception, lambda: import_module("transqueue.api.app").app_around(reception, **shared))
 
     def _refuse_broken(self) -> None:
         for state in (*self._doors_table.failures(), *self._table.failures()):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import copy
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from ..admin.crew import LiveWorker, able
@@ -23,10 +24,13 @@ class Around(Protocol):
     def workers(self) -> Sequence[LiveWorker]: ...
 
 
-def circumstances(one: Transaction | None, all: Iterable[Transaction], around: Around) -> Circumstances | None:
-    """As `TransactionQueue.circumstances` promises; `all` are in the order accepted."""
-    if one is None:
-        return None
+def circumstances(transaction_id: str, all: Collection[Transaction], around: Around) -> Circumstances | None:
+    """As `TransactionQueue.circumstances` promises, a copy; `all` are in the order accepted."""
+    one = next((one for one in all if one.id == transaction_id), None)
+    return None if one is None else copy.deepcopy(_around(one, all, around))
+
+
+def _around(one: Transaction, all: Collection[Transaction], around: Around) -> Circumstances:
     now, live, waits = around.clock.now(), around.workers(), one.state is State.QUEUED
     paused = around.paused() if waits else {}
     return Circumstances(

@@ -16,10 +16,8 @@ from datetime import timedelta
 from functools import cached_property
 from importlib import import_module
 from threading import RLock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..admin.explain import Circumstances
-from ..admin.report import WorkerReport
 from ..clock import Clock, HostClock
 from ..outcome import Verb
 from ..queue import Casualty, LiveWorker, Page, Perform, Receipt, Rescue, Settlement, TransactionQueue, WorkerRecord
@@ -33,19 +31,17 @@ from ..transaction import (
     TransactionIds,
     enqueued_at_end,
 )
-from .memory_circumstances import circumstances
 from .memory_measures import MemoryMeasures
 from .memory_operations import MemoryAudit, MemoryPauses
 from .memory_transactions import MemoryTransactions
 from .memory_workers import MemoryWorkers
 from .transitions import accepted, cancelled, crashed, leased, redriven, released, settled
 
+if TYPE_CHECKING:
+    from ..admin.explain import Circumstances
+    from ..admin.report import WorkerReport
+
 LAPSED = Casualty(group=True, reason="its worker's lease lapsed")
-
-
-def random_token() -> str:
-    """A new token for a lease."""
-    return uuid.uuid4().hex
 
 
 class MemoryQueue(MemoryPauses, TransactionQueue):
@@ -60,7 +56,7 @@ class MemoryQueue(MemoryPauses, TransactionQueue):
     def __init__(
         self,
         clock: Clock | None = None,
-        new_token: Callable[[], str] = random_token,
+        new_token: Callable[[], str] = lambda: uuid.uuid4().hex,
         random: Callable[[], float] = randomness.random,
     ) -> None:
         super().__init__()
@@ -76,11 +72,7 @@ class MemoryQueue(MemoryPauses, TransactionQueue):
     @cached_property
     def database(self) -> Any:
         """The mongomock database with the effects of committed sessions."""
-        return self._effects.memory_database()
-
-    @cached_property
-    def _effects(self) -> Any:
-        return import_module(f"{__package__}.effects")  # with PyMongo and mongomock: only where they are used
+        return _late("effects").memory_database()
 
     # The door
 
@@ -119,7 +111,9 @@ class MemoryQueue(MemoryPauses, TransactionQueue):
 
     def circumstances(self, transaction_id: str) -> Circumstances | None:
         with self._lock:
-            return copy.deepcopy(circumstances(self._transactions.get(transaction_id), self._transactions, self))
+            stored = list(self._transactions)
+            found: Circumstances | None = _late("memory_circumstances").circumstances(transaction_id, stored, self)
+        return found
 
     def cancel(self, transaction_id: str) -> bool:
         with self._lock:
@@ -221,7 +215,7 @@ class MemoryQueue(MemoryPauses, TransactionQueue):
     def settle_in_session(self, perform: Perform, *, timeout_seconds: float) -> frozenset[str]:  # noqa: ARG002
         """As promised; `perform` is called once, and no time-out can be reached in memory."""
         with self._session:
-            settlements = perform(effects := self._effects.MemoryEffects(self.database))
+            settlements = perform(effects := _late("effects").MemoryEffects(self.database))
             _refuse_mixed_leases([one.transaction for one in settlements])
             with self._lock:
                 lost = frozenset(one.transaction.id for one in settlements if not self._holds(one.transaction))
@@ -288,6 +282,11 @@ class MemoryQueue(MemoryPauses, TransactionQueue):
             charged=tuple(one.id for one in charged if one.state is State.QUEUED),
             buried=tuple(one.id for one in charged if one.state is State.DEAD),
         )
+
+
+def _late(module: str) -> Any:
+    """A neighbour that is slow to import, and that most tests do without."""
+    return import_module(f"{__package__}.{module}")
 
 
 def _token(transaction: Transaction) -> str | None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from ..admin.report import WorkerReport
 from ..clock import Clock
 from ..queue import LiveWorker, WorkerRecord
+
+if TYPE_CHECKING:
+    from ..admin.report import WorkerReport
 
 
 @dataclass(slots=True)
