@@ -62,6 +62,86 @@ def test_where_it_waits_is_heard_too(listener, desk):
     assert listener.bell.sources() == frozenset()
 
 
+# What was heard is leased without a look
+
+
+class Ear:
+    """A worker's queue with its bell, and the commands of its leases."""
+
+    def __init__(self, queue, sent, desk, wait_until):
+        self.desk, self._queue, self._sent = desk, queue, sent
+        self._worker, self._listener = desk.worker(), Listener(queue, wait_until).ready()
+
+    def enqueue(self, **fields):
+        new = self.desk.enqueue(**fields)
+        self.hears()
+        return new
+
+    def hears(self):
+        self._listener.next()
+
+    def lease(self, *, lanes=LANES):
+        """Ids of what a lease takes, and the commands that it takes."""
+        found = []
+        commands = self._sent.during(
+            lambda: found.extend(self._queue.lease(self._worker, "deposit", limit=4, lanes=lanes))
+        )
+        return [one.id for one in found], [name for name, _ in commands if name != "getMore"]
+
+
+@pytest.fixture
+def ear(connect_heard, mongo_database, new_desk, wait_until):
+    queue, sent = connect_heard(mongo_database)
+    yield Ear(queue, sent, new_desk(queue), wait_until)
+    queue.close()
+
+
+def test_the_only_one_that_was_heard_is_taken_without_a_look(ear):
+    new = ear.enqueue(lane=3)
+    assert ear.lease() == ([new.id], ["findAndModify"])
+    assert ear.lease()[0] == []
+
+
+def test_of_several_the_first_by_priority_is_taken(ear):
+    low, high = ear.enqueue(lane=3), ear.enqueue(lane=3, priority=5)
+    found, commands = ear.lease()
+    assert found == [high.id, low.id]
+    assert commands[0] == "find"
+
+
+def test_what_was_heard_of_another_lane_is_looked_for(ear):
+    new = ear.enqueue(lane=4)
+    assert ear.lease()[0] == []
+    assert ear.lease(lanes=(4,)) == ([new.id], ["find", "findAndModify"])
+
+
+def test_what_was_cancelled_since_it_was_heard_is_not_taken(ear):
+    new = ear.enqueue(lane=3)
+    ear.desk.queue.cancel(new.id)
+    assert ear.lease()[0] == []
+
+
+def test_one_with_a_key_is_only_leased_in_order(ear):
+    ear.enqueue(lane=3, ordering_key="ann", plugin=Stamp("ledger", "1"))
+    assert ear.lease()[1][0] == "find"
+
+
+def test_what_is_due_in_a_moment_is_not_taken_before(ear):
+    ear.enqueue(lane=3, due_at=ear.desk.at(1.5))
+    found, commands = ear.lease()
+    assert found == []
+    assert set(commands) == {"find"}
+
+
+def test_what_was_due_at_once_is_taken_though_this_clock_is_behind(ear):
+    at = ear.desk.at(1)
+    new = ear.enqueue(lane=3, created_at=at, due_at=at)
+    assert ear.lease()[0] == [new.id]
+
+
+# What else rings
+
+
 def test_what_is_put_back_is_heard(listener, desk):
     worker = desk.worker()
     desk.leased(worker, lane=4)

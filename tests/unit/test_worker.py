@@ -22,7 +22,7 @@ from transqueue.worker.batch import Batches
 from transqueue.worker.binding import bind, follow_ups, is_parked
 from transqueue.worker.pace import Pace
 from transqueue.worker.process import alarm_moment
-from transqueue.worker.worker import LOOK_AROUND, SHARE_A_SESSION, Worker, lanes_of
+from transqueue.worker.worker import LOOK_AROUND, MANY, SHARE_A_SESSION, Worker, lanes_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -160,6 +160,28 @@ def test_when_nothing_is_due_one_question_is_enough():
     house = House("a", "b", "c")
     house.turns(1)
     assert house.queue.asked == [("due", ["a", "b", "c"])]
+
+
+def test_after_little_one_question_is_enough_to_know_that_nothing_follows():
+    house = House("a", "b", "c")
+    house.pace.learn("a", 4, 0.001)
+    house.enqueue("a")
+    house.turns(1)
+    del house.queue.asked[:]
+    assert house.turns(1) == [False]
+    assert house.queue.asked == [("due", ["a", "b", "c"])]
+
+
+@pytest.mark.parametrize("leased", [1, MANY])
+def test_after_all_that_was_asked_for_or_many_it_goes_on_without_a_question(leased):
+    house = House("a")
+    house.pace.learn("a", leased, 0.001 if leased > 1 else 9.0)
+    for _ in range(leased + 1):
+        house.enqueue("a")
+    house.turns(1)
+    del house.queue.asked[:]
+    house.turns(1)
+    assert house.queue.asked[0][0] == "lease"
 
 
 def test_types_that_had_nothing_are_asked_for_together_while_another_has_a_backlog():
@@ -620,6 +642,20 @@ def test_what_lies_in_a_lane_of_others_is_left_to_them_for_a_moment(ringing):
     house = ringing("others")
     assert 0.005 <= house.stop.waits[15] <= 0.01
     assert len(house.ran) == 1
+
+
+def test_what_others_have_taken_meanwhile_costs_one_question():
+    house = House("a", "b", bell=FakeBell())
+    house.stop.after = 3
+
+    def ring():
+        del house.queue.asked[:]
+        house.bell.said, house.bell.where = "others", frozenset({"a"})
+        house.stop.then = lambda: None
+
+    house.stop.then = ring
+    house.worker.run()
+    assert house.queue.asked == [("due", ["a", "b"])]
 
 
 def test_it_sleeps_no_longer_than_until_the_next_one_is_due():

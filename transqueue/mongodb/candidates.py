@@ -77,6 +77,14 @@ class Candidates:
     def __init__(self, connection: Connection, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._q, self._clock, self._monotonic = connection.q, connection.clock, monotonic
         self._types: dict[str, _Type] = {}
+        self._heard: dict[str, tuple[int, str] | None] = {}  # by type, where one was heard of; of several none
+
+    def hear(self, type: str, lane: int, id: str) -> None:
+        """This one has come. Where it is the only one since the last look, the next takes it, and does not look.
+
+        May be called from any thread.
+        """
+        self._heard[type] = None if type in self._heard else (lane, id)
 
     def choose(self, type: str, limit: int, lanes: Sequence[int], *, by_age: bool = False) -> list[str]:
         """Ids of due transactions, higher priority first, then the longer due. One that must run alone comes alone.
@@ -85,6 +93,8 @@ class Candidates:
         """
         known = self._types.setdefault(type, _Type())
         known.turn += 1
+        if (heard := self._heard.pop(type, None)) and heard[0] in lanes:
+            return [heard[1]]
         if by_age and self._has_priorities(type, known):
             known.aged += 1
             some = _turned(lanes, known.aged * MERGED)[:MERGED]

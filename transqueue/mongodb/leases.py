@@ -30,6 +30,10 @@ class Leases:
         self._q, self._clock = connection.q, connection.clock
         self._candidates = Candidates(connection)
 
+    def hear(self, type: str, lane: int, id: str) -> None:
+        """The bell told of this one."""
+        self._candidates.hear(type, lane, id)
+
     def due(self, types: Collection[str], *, without_key: bool) -> bool:
         """As `TransactionQueue.due` promises."""
         with answering("look for due transactions"):

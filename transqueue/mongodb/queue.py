@@ -191,7 +191,7 @@ class MongoQueue(TransactionQueue):
 
     def wakeup(self, lanes: Collection[int], ring: Callable[[], None]) -> Wakeup:
         """What rings when something may have become due; see `Wakeup`."""
-        bell = Wakeup(self._connection, lanes, ring)
+        bell = Wakeup(self._connection, lanes, ring, self._leases.hear)
         self._bells.append(bell)
         return bell
 

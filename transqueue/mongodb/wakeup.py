@@ -11,7 +11,7 @@ import random
 import threading
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from pymongo.change_stream import ChangeStream
@@ -42,6 +42,8 @@ _PIPELINE: list[Document] = [
             "due_at": {"$ifNull": ["$fullDocument.due_at", f"${_CHANGED}.due_at"]},
             "lane": "$fullDocument.lane",
             "type": "$fullDocument.type",
+            "id": "$documentKey._id",
+            "at_once": {"$eq": ["$fullDocument.due_at", "$fullDocument.created_at"]},
             "plugin": {"$cond": [{"$gt": ["$fullDocument.ordering_key", None]}, "$fullDocument.plugin.name", None]},
         }
     },
@@ -54,6 +56,7 @@ class Wakeup:
     Args:
         lanes: what is due in these is this worker's to take first; of others it hears as well, as `heard` tells.
         ring: ends the worker's sleep; called from the thread.
+        hear: is told of what was enqueued without a key and is due, before the bell rings: its type, lane and id.
     """
 
     def __init__(
@@ -61,9 +64,10 @@ class Wakeup:
         connection: Connection,
         lanes: Collection[int],
         ring: Callable[[], None],
+        hear: Callable[[str, int, str], None],
     ) -> None:
         self._q, self._clock = connection.q, connection.clock
-        self._lanes, self._ring = frozenset(lanes), ring
+        self._lanes, self._ring, self._hear = frozenset(lanes), ring, hear
         self._wanted, self._stopped = threading.Event(), threading.Event()
         self._heard: str | None = None
         self._sources: set[str] = set()
@@ -123,11 +127,16 @@ class Wakeup:
                 self._note(event)
 
     def _note(self, event: Mapping[str, Any]) -> None:
-        due_at: datetime | None = event.get("due_at")
-        if due_at is None or due_at < self._clock.now() + SOON:
-            if event.get("type"):
-                self._sources.add(source_of(event["plugin"]) if event.get("plugin") else event["type"])
-            self._tell("ours" if event.get("lane") is None or event["lane"] in self._lanes else "others")
+        now, due_at, type, lane = self._clock.now(), event.get("due_at"), event.get("type"), event.get("lane")
+        if due_at is not None and due_at >= now + SOON:
+            return
+        if type and event.get("plugin"):
+            self._sources.add(source_of(event["plugin"]))
+        elif type:
+            self._sources.add(type)
+            if event["at_once"] or event["due_at"] <= now:  # the door's clock may be ahead of ours
+                self._hear(type, event["lane"], event["id"])
+        self._tell("ours" if lane is None or lane in self._lanes else "others")
 
     def _tell(self, heard: str) -> None:
         if self._heard != "ours":

@@ -20,6 +20,7 @@ from ..order import source_of
 from ..queue import TransactionQueue
 from ..transaction import KEYED_LANES, LANES, Transaction
 from .batch import Batches
+from .bell import Bell, NoBell
 from .pace import Pace
 from .paused import PausedTypes
 
@@ -28,6 +29,7 @@ DEAF_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.1, 1.0  # at most, without a bell, a
 OTHERS_FIRST_SECONDS = 0.005  # so that a worker whose lane it is takes it
 UNAVAILABLE_WAIT_SECONDS = 0.5
 LOOK_AROUND = 8  # leases of one source
+MANY = 8  # leased at once: then there is a backlog
 SHARE_A_SESSION = 16
 IN_VAIN_SECONDS = 0.05  # how long a source that had nothing is passed over while others have
 FAMILY_SECONDS = 0.5  # how long the types found for a family are believed
@@ -40,37 +42,6 @@ class Waiting(Protocol):
     def is_set(self) -> bool: ...
 
     def wait(self, seconds: float) -> None: ...
-
-
-class Bell(Protocol):
-    """What ends a worker's wait when something may have become due; see `mongodb.wakeup`."""
-
-    @property
-    def is_listening(self) -> bool: ...
-
-    def listen(self) -> None: ...
-
-    def rest(self) -> None: ...
-
-    def heard(self) -> str | None: ...
-
-    def sources(self) -> Collection[str]: ...
-
-
-class NoBell:
-    """Hears nothing: the worker looks by itself, often."""
-
-    is_listening = False
-
-    def listen(self) -> None: ...
-
-    def rest(self) -> None: ...
-
-    def heard(self) -> str | None:
-        return None
-
-    def sources(self) -> Collection[str]:
-        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +87,7 @@ class Worker:
         self._next, self._leased = first, Counter[str]()
         self._in_vain: dict[str, float] = {}
         self._heard: Collection[str] = ()
-        self._worked = False
+        self._expects = False  # more, so that the next turn looks without asking first
 
     def run(self) -> None:
         """Take turns until told to stop."""
@@ -135,7 +106,7 @@ class Worker:
         self._batches.finish()
 
     def _is_called(self, seconds: float) -> bool:
-        """Wait: so long, until the next one is due, or until something is heard; and whether it was."""
+        """Wait so long, until the next one is due, or until something is heard; whether it was."""
         self._bell.listen()
         self._stop.wait(self._until_due(seconds))
         heard = self._bell.heard()
@@ -143,7 +114,7 @@ class Worker:
             self._stop.wait(OTHERS_FIRST_SECONDS * (1 + self._random()))
         if heard:
             self._heard = self._bell.sources()
-            self._worked = True  # so what called is looked at, and nothing is asked before
+            self._expects = heard != "others"  # which those may have taken by now
             self._look_at_all_again()
         return heard is not None
 
@@ -165,9 +136,8 @@ class Worker:
     def turn(self) -> bool:
         """Settle what has ended beside; lease transactions of the next type that has any due, and work them off.
 
-        Whether there was anything to do.
-
-        Where there was nothing the last time, one question is asked for all types first.
+        Whether there was anything to do. Where there was little or nothing the last time, one question is asked for
+        all types first, so that who has nothing to do soon waits for what comes.
 
         Raises:
             QueueUnavailable: the database did not answer; nothing is held.
@@ -177,13 +147,13 @@ class Worker:
 
     def _lease_next(self) -> bool:
         types = self._types()
-        if not self._worked:
+        if not self._expects:
             self._look_at_all_again()
-        self._worked = bool(types) and (self._worked or self._queue.due(types)) and self._take_turn(types)
-        return self._worked
+        expected, self._expects = self._expects, False
+        return bool(types) and (expected or self._queue.due(types)) and self._take_turn(types)
 
     def _take_turn(self, types: Sequence[str]) -> bool:
-        """Work off what the next source has that has anything; where something was heard is looked first."""
+        """Work off what the next source has that has anything, first where something was heard."""
         sources = _turned(list(enumerate(self._sources(types), 1)), self._next)
         heard, self._heard = self._heard, ()
         called = [(after, source) for after, source in sources if source.name in heard]
@@ -237,11 +207,16 @@ class Worker:
         """From this worker's own lanes first, so that workers keep out of each other's way."""
         limit = self._limit(type)
         if self._looks_around(type):
-            return self._queue.lease(self._id, type, limit=limit, by_age=True)
-        own = self._queue.lease(self._id, type, limit=limit, lanes=self._lanes)
-        if own or len(self._lanes) == LANES:  # the only worker of its host has looked everywhere
-            return own
-        return self._queue.lease(self._id, type, limit=limit)
+            return self._counted(self._queue.lease(self._id, type, limit=limit, by_age=True), limit)
+        leased = self._queue.lease(self._id, type, limit=limit, lanes=self._lanes)
+        if not leased and len(self._lanes) < LANES:  # the only worker of its host has looked everywhere
+            leased = self._queue.lease(self._id, type, limit=limit)
+        return self._counted(leased, limit)
+
+    def _counted(self, leased: Sequence[Transaction], limit: int) -> Sequence[Transaction]:
+        """After many, or all that were asked for, more is expected."""
+        self._expects = len(leased) >= min(limit, MANY) > 0
+        return leased
 
     def _limit(self, type: str) -> int:
         """How many to lease: as many async ones as there is room for, of the others what is worked off in a moment."""
@@ -258,7 +233,8 @@ class Worker:
         own = _turned([KEYED_LANES[lane] for lane in self._lanes], self._leased[name])
         others = _turned([lane for lane in KEYED_LANES if lane not in own], self._leased[name])
         lanes = [*others, *own] if self._looks_around(name) else [*own, *others]
-        return self._queue.lease_in_order(self._id, plugin, types, limit=self._paced(name, types), lanes=lanes)
+        limit = self._paced(name, types)
+        return self._counted(self._queue.lease_in_order(self._id, plugin, types, limit=limit, lanes=lanes), limit)
 
     def _looks_around(self, name: str) -> bool:
         """Now and then, at all lanes and by age: none waits for ever for a busy worker, or behind higher priorities."""
