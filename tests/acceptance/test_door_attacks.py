@@ -62,12 +62,12 @@ class Claims:
         return []
 
 
-def load(before):
+def load(before, number):
     config = Config(api=ApiConfig(threads={THREADS}))
     return create_app(queue=MemoryQueue(), table=Claims(), config=config, clock=HostClock(), events=Events())
 
 
-def refuse(before):
+def refuse(before, number):
     raise TransQueueError("The database is not there.")
 
 
@@ -75,7 +75,7 @@ if __name__ == "__main__":
     lifeline.die_with_parent(int(sys.argv[1]))
     server.HEADER_SECONDS = {HEADER_SECONDS}
     try:
-        serve("127.0.0.1", int(sys.argv[2]), {THREADS}, globals()[sys.argv[3]])
+        serve(ApiConfig(port=int(sys.argv[2]), threads={THREADS}), globals()[sys.argv[3]], events=Events())
     except TransQueueError as error:
         sys.exit(f"refused: {{error}}")
 """

@@ -307,6 +307,16 @@ def test_an_address_that_shows_many_wrong_keys_is_told_to_wait_and_others_are_no
     assert strangers.wait_seconds("far") == 0
 
 
+def test_several_processes_of_a_door_allow_together_what_one_would(watch: Watch) -> None:
+    several = [Strangers(Events(), None, watch, processes=2) for _ in range(2)]
+    answered = [sum(one.wait_seconds("far") == 0 for _ in range(100)) for one in several]
+    assert sum(answered) == BURST
+    watch.pass_(3 * REFILL_SECONDS)
+    assert [sum(one.wait_seconds("far") == 0 for _ in range(100)) for one in several] == [0, 0]
+    watch.pass_(4 * REFILL_SECONDS)
+    assert sum(one.wait_seconds("far") == 0 for one in several for _ in range(100)) <= 4
+
+
 def test_what_is_told_to_wait_is_never_more_than_a_few_seconds(strangers: Strangers) -> None:
     assert max(strangers.wait_seconds("far") for _ in range(1000)) <= 2 * REFILL_SECONDS
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from transqueue.api.boot import BootNote
-from transqueue.api.renewal import RenewableServer
+from transqueue.api.front import Front, _refuse
+from transqueue.api.serving import Serving
+from transqueue.errors import ReloadRefused
 
 GOES_ON = ". What ran before goes on."
 
@@ -25,11 +26,13 @@ def said() -> Iterator[Connection]:
     said.close()
 
 
-def word(said: Connection, note: BootNote, exitcode: int) -> Any:
-    server = object.__new__(RenewableServer)
-    server.interrupt_signal = False
-    ended = SimpleNamespace(inner=SimpleNamespace(join=lambda _: None, exitcode=exitcode))
-    return server._word(said, ended, note)
+def word(said: Connection, note: BootNote, exitcode: int) -> str:
+    front = object.__new__(Front)
+    front.interrupt_signal = False
+    ended = SimpleNamespace(join=lambda _: None, inner=SimpleNamespace(exitcode=exitcode))
+    with pytest.raises(ReloadRefused) as refused:
+        _refuse(front._word(Serving(ended, note, said)), ())
+    return str(refused.value)
 
 
 def test_the_plugin_that_it_did_not_survive_is_named_with_its_phase_and_the_cure(said: Connection) -> None:

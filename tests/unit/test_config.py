@@ -32,7 +32,7 @@ mongodb:
   uri: "mongodb://app:${PASSWORD}@db1,db2/?replicaSet=rs0"
   database: shop
 data_dir: state/tq
-api: {host: "::1", port: "${PORT}", threads: 8}
+api: {host: "::1", port: "${PORT}", processes: 2, threads: 8}
 workers:
   processes: ${PROCESSES}
   lease_seconds: 1e1
@@ -77,7 +77,7 @@ def test_every_key_arrives_in_its_place(whole, file):
         root=file.parent,
         mongodb=MongodbConfig(uri="mongodb://app:s%40cret@db1,db2/?replicaSet=rs0", database="shop"),
         data_dir=file.parent / "state/tq",
-        api=ApiConfig(host="::1", port=8080, threads=8),
+        api=ApiConfig(host="::1", port=8080, processes=2, threads=8),
         workers=WorkersConfig(processes=4, lease_seconds=10.0, stop_seconds=0.5),
         default_type="invoice.pay",
         plugins={

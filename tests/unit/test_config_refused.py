@@ -96,6 +96,9 @@ ROWS = [
     ("negative workers", "workers: {processes: -1}\n", "1:22", "workers.processes", "must be from 1 to 512, not -1"),
     ("10^9 workers", "workers: {processes: 1000000000}\n", "1:22", "workers.processes", "must be from 1 to 512"),
     ("port 65536", PORT + "65536\n", "2:9", "api.port", "must be from 1 to 65535, not 65536"),
+    ("no process to answer", "api: {processes: 0}\n", "1:18", "api.processes", "must be from 1 to 64, not 0"),
+    ("10^9 to answer", "api: {processes: 1000000000}\n", "1:18", "api.processes", "must be from 1 to 64"),
+    ("processes: auto", "api: {processes: auto}\n", "1:18", "api.processes", "must be a whole number, not text"),
     ("no threads", "api: {threads: 0}\n", "1:16", "api.threads", "must be from 1 to 1024, not 0"),
     # types
     ("1:30", PORT + "1:30\n", "2:9", "api.port", "must be a whole number, not text"),

@@ -15,9 +15,9 @@ from typing import Any, Protocol
 from ..errors import QueueUnavailable
 from ..events import Events
 
-BURST = 10  # wrong keys at once from one address
+BURST = 10  # wrong keys at once from one address, at one door
 REFILL_SECONDS = 6.0  # until one more is answered as usual
-TOLD_AGAIN_SECONDS = 60.0  # how often the audit tells of one address
+TOLD_AGAIN_SECONDS = 60.0  # how often the audit is told of one address, by each process
 ADDRESSES = 10_000  # remembered at most
 
 
@@ -30,10 +30,23 @@ class Audit(Protocol):
 
 
 class Strangers:
-    """Counts wrong keys by address. Safe for use by many threads."""
+    """Counts wrong keys by address. Safe for use by many threads.
 
-    def __init__(self, events: Events, audit: Audit | None, monotonic: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        processes: how many answer at this door. They do not tell each other, so each allows its part only: all together
+            allow no more than one would, but for one wrong key in each.
+    """
+
+    def __init__(
+        self,
+        events: Events,
+        audit: Audit | None,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        processes: int = 1,
+    ) -> None:
         self._events, self._audit, self._monotonic = events, audit, monotonic
+        self._burst, self._refill_seconds = max(1, BURST // processes), REFILL_SECONDS * processes
         self._debts: dict[str, tuple[float, float]] = {}  # by address: how many count against it, and as of when
         self._told: dict[str, float] = {}
         self._lock = threading.Lock()
@@ -44,7 +57,7 @@ class Strangers:
         with self._lock:
             debt = self._debt(address, now) + 1
             self._debts.pop(address, None)
-            self._debts[address] = (min(debt, BURST + 1.0), now)
+            self._debts[address] = (min(debt, self._burst + 1.0), now)
             self._forget(self._debts)
             tells = now - self._told.get(address, -TOLD_AGAIN_SECONDS) >= TOLD_AGAIN_SECONDS
             if tells:
@@ -53,11 +66,11 @@ class Strangers:
                 self._forget(self._told)
         if tells:
             self._tell(address)
-        return math.ceil((debt - BURST) * REFILL_SECONDS) if debt > BURST else 0
+        return math.ceil((debt - self._burst) * self._refill_seconds) if debt > self._burst else 0
 
     def _debt(self, address: str, now: float) -> float:
         debt, since = self._debts.get(address, (0.0, now))
-        return max(0.0, debt - (now - since) / REFILL_SECONDS)
+        return max(0.0, debt - (now - since) / self._refill_seconds)
 
     def _forget(self, known: dict[str, Any]) -> None:
         while len(known) > ADDRESSES:

@@ -1,4 +1,4 @@
-"""The boot of the process that answers requests, as its front process sees it: whose code it is about to run.
+"""The boot of a process that answers requests, as its front process sees it: whose code it is about to run.
 
 The note is memory that both share, so it is there whatever the process dies of.
 """
@@ -6,8 +6,6 @@ The note is memory that both share, so it is there whatever the process dies of.
 from __future__ import annotations
 
 import ctypes
-import threading
-from collections.abc import Callable
 from multiprocessing.sharedctypes import RawValue
 from typing import Any
 
@@ -17,7 +15,6 @@ from ..events import Events
 from ..plugins.isolation import is_strict, unsurvived
 from ..process.lifeline import boot_time
 
-LOOK_SECONDS = 0.2
 NAME_BYTES = 128
 ENDS = "it ends the process that answers requests"
 
@@ -52,31 +49,6 @@ class BootNote:
 def late(limit: float) -> str:
     """What is said of a plugin that was waited for in vain."""
     return f"the API waited for it for more than {limit:g} s"
-
-
-class BootWatch:
-    """Ends the process that answers requests when a plugin keeps it from its work, and tells which one did."""
-
-    def __init__(self, note: BootNote, limit: float, end: Callable[[], None]) -> None:
-        self._note, self._limit, self._end = note, limit, end
-        self._over, self._was_late = threading.Event(), False
-        self._thread = threading.Thread(target=self._watch, daemon=True, name="boot-watch")
-
-    def start(self) -> None:
-        """Watch, until it is closed."""
-        self._thread.start()
-
-    def close(self) -> PluginBroken | None:
-        """Watch no more. The plugin that the process did not survive, if it is no more because of one."""
-        self._over.set()
-        self._thread.join()
-        return self._note.blamed(late(self._limit) if self._was_late else ENDS)
-
-    def _watch(self) -> None:
-        while not self._over.wait(LOOK_SECONDS):
-            if not self._was_late and self._note.is_late(self._limit):
-                self._was_late = True
-                self._end()
 
 
 class LeftOut:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import SubmissionRefused
 from .answers import refusal
+from .balance import Share
 
 SLOT_WAIT_SECONDS = 5.0
 ALIVE = "/healthz"
@@ -88,7 +89,11 @@ class Slot:
 
 
 class Gate:
-    """Around the application: a slot for each request but those that ask whether the process is alive."""
+    """Around the application: a slot for each request but those that ask whether the process is alive.
+
+    Args:
+        share: the part of the requests that this process has, if it is not the only one of its door.
+    """
 
     def __init__(
         self,
@@ -97,13 +102,23 @@ class Gate:
         slots: int,
         readers: int,
         wait_seconds: float = SLOT_WAIT_SECONDS,
+        share: Share | None = None,
     ) -> None:
-        self._application, self._wait_seconds = application, wait_seconds
+        self._application, self._wait_seconds, self._share = application, wait_seconds, share
         self._slots, self._readers = Places(slots), Places(readers)
 
     def __call__(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         if environ.get("PATH_INFO") == ALIVE:
             return self._application(environ, start_response)
+        if self._share is None:
+            return self._admitted(environ, start_response)
+        self._share.began()
+        try:
+            return self._admitted(environ, self._share.answering(start_response))
+        finally:
+            self._share.ended()
+
+    def _admitted(self, environ: Environ, start_response: Any) -> Iterable[bytes]:
         slot = Slot(self._slots, self._readers, self._wait_seconds)
         try:
             slot.take()

@@ -1,4 +1,4 @@
-"""What the process that answers requests makes for itself after it was spawned: logs, database, plugins, routes."""
+"""What a process that answers requests makes for itself after it was spawned: logs, database, plugins, routes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,11 @@ from .loading import BROKEN
 from .overload import Overload
 from .window import window
 
+PORTS = 2**16  # more than there are on a host
 
-def load_app(config: Config, uri: str, *, log_json: bool, before: Before = nothing) -> Flask:
-    """The application of this process, on the database at `uri`.
+
+def load_app(config: Config, uri: str, *, log_json: bool, number: int = 0, before: Before = nothing) -> Flask:
+    """The application of this process, on the database at `uri`: of those of its door, the one with this number.
 
     Raises:
         TransQueueError: it cannot be served, and why.
@@ -37,14 +39,15 @@ def load_app(config: Config, uri: str, *, log_json: bool, before: Before = nothi
     before("", "")
     queue.catalog.remember(table.working_types())
     atexit.register(table.shutdown, "api")
-    atexit.register(Reporting(table, queue.catalog, "api", config.api.port, events).close)
+    atexit.register(Reporting(table, queue.catalog, "api", number * PORTS + config.api.port, events).close)
     measures = queue.measures
     measures.keep_days = config.retention.measures_days
     overload = Overload(measures, queue.clock, config.api.max_queued)
     turns = (measures.flush, measures.refresh_depths, overload.look)
     ticker = Ticker("measures", FLUSH_SECONDS, *turns, events=events).start()
     atexit.register(ticker.close)
-    guard = Guard(Keyring(queue.api_keys, queue.clock), Strangers(events, queue.audit), loopback=config.api.loopback)
+    strangers = Strangers(events, queue.audit, processes=config.api.processes)
+    guard = Guard(Keyring(queue.api_keys, queue.clock), strangers, loopback=config.api.loopback)
     app = create_app(
         queue=queue,
         table=table,

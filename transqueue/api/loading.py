@@ -15,15 +15,16 @@ from typing import Any
 
 from ..config import Config
 from ..errors import TransQueueError
-from ..plugins.enabled import Before, nothing
+from ..plugins.enabled import Before
 from ..process.lifeline import die_with_parent
 from ..process.offspring import become_founder
+from .balance import Balance, Share
 
 COLLECT_AFTER = (20_000, 20, 20)  # a batch makes as many objects, which all live until it is answered
 CONNECTIONS = 1024  # at once; the server accepts no more
 BROKEN = "TRANSQUEUE_BROKEN"  # in the application's config: why, by the plugins that do not work in its process
 
-Loader = Callable[[Before], Any]  # makes the application; tells of each plugin before its code is run
+Loader = Callable[[Before, int], Any]  # makes the application; tells of each plugin before its code is run
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,30 +35,31 @@ class Loading:
     uri: str
     log_json: bool
 
-    def __call__(self, before: Before) -> Any:
+    def __call__(self, before: Before, number: int) -> Any:
         load_app = import_module(f"{__package__}.loader").load_app
-        return load_app(self.config, self.uri, log_json=self.log_json, before=before)
+        return load_app(self.config, self.uri, log_json=self.log_json, number=number, before=before)
 
 
-def load(loader: Loader, threads: int, front: int, *, before: Before = nothing, said: Link | None = None) -> Any:
+def load(loader: Loader, threads: int, front: int, number: int, before: Before, said: Link, balance: Balance) -> Any:
     """The application behind its gate, in a process that does not outlive its front process.
 
     Args:
+        number: which of the processes behind the front one it is.
         said: takes which plugins are broken, once the application is there, or why it is not.
     """
     die_with_parent(front)
     become_founder()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes tells all; only the front process decides
     try:
-        application = loader(before)
+        application = loader(before, number)
     except TransQueueError as error:
-        if said:
-            said.send(str(error))
+        said.send(str(error))
         raise SystemExit(str(error)) from error
     _spare_the_collector()
-    if said:
-        said.send(dict(application.config.get(BROKEN, {})))
-    return import_module(f"{__package__}.gate").Gate(application, slots=threads, readers=CONNECTIONS // 2)
+    said.send(dict(application.config.get(BROKEN, {})))
+    share = Share(balance, number) if balance.processes > 1 else None
+    gate = import_module(f"{__package__}.gate").Gate
+    return gate(application, slots=threads, readers=CONNECTIONS // 2, share=share)
 
 
 def _spare_the_collector() -> None:

@@ -1,6 +1,6 @@
-"""Serving the door with granian: one front process, one process behind it that has the application.
+"""Serving the door with granian: one front process, and behind it one or a few that have the application.
 
-The process with the application builds everything live itself, after it was spawned, and is killed by the kernel when
+Each process with the application builds everything live itself, after it was spawned, and is killed by the kernel when
 the front process ends, however it ends. Half-open and idle connections are closed after a while; slow bodies each keep
 a thread, of which there are as many as connections (see `gate`).
 """
@@ -8,20 +8,20 @@ a thread, of which there are as many as connections (see `gate`).
 from __future__ import annotations
 
 import multiprocessing
-import os
 import socket
-from functools import partial
+from typing import Any
 
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
+from ..config import ApiConfig
 from ..errors import AddressTaken, TransQueueError
-from ..plugins.isolation import limit_seconds
+from ..events import Events
 from ..process.offspring import end_orphans
-from .boot import BootNote, BootWatch
-from .loading import CONNECTIONS, Loader, load
-from .renewal import RenewableServer, Renewals
+from .front import Front
+from .loading import CONNECTIONS, Loader
+from .renewal import Renewals
 
 HEADER_SECONDS = 10  # for a request's headers to arrive, and for an idle connection to send the next ones
 STOP_SECONDS = 3  # for requests under way when the door closes
@@ -31,36 +31,28 @@ _STDERR = {"formatter": "generic", "class": "logging.StreamHandler", "stream": "
 _LOG = {"handlers": {"console": _STDERR, "access": _STDERR}}
 
 
-def serve(host: str, port: int, threads: int, loader: Loader, renewals: Renewals | None = None) -> None:
+def serve(api: ApiConfig, loader: Loader, renewals: Renewals | None = None, *, events: Events) -> None:
     """Serve the application that `loader` returns, until SIGTERM or SIGINT. Call it in the main thread.
 
     Args:
-        threads: how many requests are worked on at once.
-        loader: a picklable callable; it is called once, in the process that answers requests.
+        loader: a picklable callable; it is called in each process that answers requests, with that one's number.
         renewals: what a SIGHUP puts in its place, without a moment in which nobody listens.
 
     Raises:
         AddressTaken: the address cannot be listened on.
-        PluginBroken: a plugin keeps the serving process from its work, at its start.
-        TransQueueError: the serving process ended by itself.
+        PluginBroken: a plugin keeps the serving processes from their work, at their start.
+        TransQueueError: the serving processes ended by themselves, and none is left.
     """
-    check_free(host, port)
+    check_free(api.host, api.port)
     multiprocessing.set_start_method("spawn", force=True)
-    server, note = _server(host, port, threads, renewals), BootNote()
-
-    def end() -> None:
-        server.wrks[0].inner.kill()
-
-    watch = BootWatch(note, limit_seconds(), end)
-    watch.start()
+    front = Front(api.threads, renewals, events, "transqueue", **_options(api))
     try:
-        server.serve(target_loader=partial(load, loader, threads, os.getpid(), before=note.write), wrap_loader=False)
+        front.serve(target_loader=loader, wrap_loader=False)
     except SystemExit as error:
         ended = TransQueueError("The process that answers requests ended by itself; see its last words.")
-        if not server.interrupt_signal:  # a Ctrl-C that reaches both processes at once is no failure
-            raise watch.close() or ended from error
+        if not front.interrupt_signal:
+            raise front.blamed or ended from error
     finally:
-        watch.close()
         end_orphans()
 
 
@@ -80,21 +72,18 @@ def check_free(host: str, port: int) -> None:
         raise AddressTaken(f"Cannot listen on {host}:{port}: {error.strerror}. {cure}") from error
 
 
-def _server(host: str, port: int, threads: int, renewals: Renewals | None) -> RenewableServer:
-    return RenewableServer(
-        threads,
-        renewals,
-        "transqueue",
-        address=host,
-        port=port,
-        interface=Interfaces.WSGI,
-        workers=1,
-        blocking_threads=CONNECTIONS,
-        backpressure=CONNECTIONS,
-        http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_SECONDS * 1000, max_buffer_size=HEADER_BYTES),
-        websockets=False,
-        log_level=LogLevels.error,  # below it, only remarks on the number of threads, which is meant
-        log_dictconfig=_LOG,
-        workers_kill_timeout=STOP_SECONDS,
-    )
+def _options(api: ApiConfig) -> dict[str, Any]:
+    return {
+        "address": api.host,
+        "port": api.port,
+        "interface": Interfaces.WSGI,
+        "workers": api.processes,
+        "blocking_threads": CONNECTIONS,
+        "backpressure": CONNECTIONS,
+        "http": HTTPModes.http1,
+        "http1_settings": HTTP1Settings(header_read_timeout=HEADER_SECONDS * 1000, max_buffer_size=HEADER_BYTES),
+        "websockets": False,
+        "log_level": LogLevels.error,  # below it, only remarks on the number of threads, which is meant
+        "log_dictconfig": _LOG,
+        "workers_kill_timeout": STOP_SECONDS,
+    }

@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection as Link
 
 import click
 
+from .. import logs
 from ..admin.part import Reload
 from ..api.boot import LeftOut
 from ..api.loading import Loader, Loading
@@ -101,7 +102,7 @@ class Door:
 
     def _start(self) -> multiprocessing.context.SpawnProcess:
         self._link, theirs = _spawn.Pipe()
-        arguments = (self._config, self._loader(self._config), theirs, os.getpid())
+        arguments = (self._config, self._loader(self._config), theirs, os.getpid(), self._log_json)
         process = _spawn.Process(target=_serve, args=arguments, name="door")
         with interrupts_held():
             process.start()
@@ -126,11 +127,12 @@ class _Told:
         self._link.send(reload)
 
 
-def _serve(config: Config, loader: Loader, link: Link, parent: int) -> None:
+def _serve(config: Config, loader: Loader, link: Link, parent: int, log_json: bool) -> None:
     die_with_parent(parent)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it is served
+    logs.configure(as_json=log_json, level=config.logs.level.upper(), secrets=config.secrets)
     try:
-        serve(config.api.host, config.api.port, config.api.threads, loader, _Told(link))
+        serve(config.api, loader, _Told(link), events=Events(logs.listener(role="api")))
     except TransQueueError as error:
         if isinstance(error, PluginBroken):
             link.send(error)

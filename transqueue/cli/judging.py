@@ -15,7 +15,10 @@ from ..errors import ReloadRefused, TransQueueError
 from ..plugins import PluginState
 from ..plugins.probe import Probe
 
-FIXED = ("mongodb", "data_dir", "api.host", "api.port", "api.threads")  # what the running processes hang on
+FIXED = (  # what the running processes hang on
+    *("mongodb", "data_dir"),
+    *("api.host", "api.port", "api.processes", "api.threads"),
+)
 
 
 @dataclass(frozen=True, slots=True)

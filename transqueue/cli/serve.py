@@ -53,7 +53,7 @@ def api(setup: Setup) -> None:
         presence.asked = renewals.ask
         while True:
             try:
-                serve(config.api.host, config.api.port, config.api.threads, loading(config), renewals)
+                serve(config.api, loading(config), renewals, events=events)
                 break
             except PluginBroken as stuck:
                 left_out.blame(stuck)

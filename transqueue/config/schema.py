@@ -81,6 +81,7 @@ class ApiSection(Section):
     makes = ApiConfig
     host = text(rules.host)
     port = whole(1, 65_535)
+    processes = whole(1, 64)
     threads = whole(1, 1024)
     max_queued = whole(1, 1_000_000_000)
 

@@ -42,10 +42,11 @@ class MongodbConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiConfig:
-    """Where the door listens, and how many requests it works on at once."""
+    """Where the door listens, how many processes answer there, and how many requests each works on at once."""
 
     host: str = "127.0.0.1"
     port: int = 5000
+    processes: int = 1
     threads: int = 32
     max_queued: int = 10_000_000
 

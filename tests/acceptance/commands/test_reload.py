@@ -79,7 +79,7 @@ def attempts(place: Any) -> Counter[str]:
 @pytest.mark.timeout(300)
 def test_nothing_is_lost_or_attempted_twice_while_the_set_changes_under_load(reloaded: Any, wait_until: Any) -> None:
     place, old = reloaded.place, pids(reloaded.place)
-    place.change("processes: 1", "processes: 2")
+    place.change("from 1 to 512.\n  processes: 1", "from 1 to 512.\n  processes: 2")
     with Load(place) as load:
         wait_until(lambda: len(load.ids) > 10, 60, "deposits are accepted")
         done = place.run("reload", "--json")
