@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from marshmallow import INCLUDE, RAISE, Schema, missing
+from marshmallow import INCLUDE, RAISE, Schema, fields, missing
 
 SCHEMAS = 1024  # remembered
+_FIELDS_OWN = ("deserialize", "_validate", "_validate_all", "_validate_missing")
 _ITS_OWN = ("load", "_do_load", "_deserialize", "_call_and_store", "_invoke_field_validators", "handle_error")
 
 Deserialize = Callable[..., Any]
@@ -78,12 +79,29 @@ def plain_of(schema: Schema) -> Plain | None:
     hooks = getattr(schema, "_hooks", None)
     plain = hooks is not None and not any(hooks.values()) and not schema.many and not schema.partial
     own = all(getattr(type(schema), name, None) is getattr(Schema, name, schema) for name in _ITS_OWN)
-    fields = schema.load_fields
-    flat = all("." not in (field.attribute or name) for name, field in fields.items())
+    flat = all("." not in (field.attribute or name) for name, field in schema.load_fields.items())
     if not (plain and own and flat and schema.dict_class is dict):
         return None
     parts = [
-        (name if field.data_key is None else field.data_key, field.attribute or name, field.deserialize)
-        for name, field in fields.items()
+        (name if field.data_key is None else field.data_key, field.attribute or name, _deserialize_of(field))
+        for name, field in schema.load_fields.items()
     ]
     return Plain(parts, schema.unknown)
+
+
+def _deserialize_of(field: fields.Field[Any]) -> Deserialize:
+    """The field's `deserialize`, or its steps for a value that is there, without one object made for each value."""
+    own = all(getattr(type(field), name) is getattr(fields.Field, name) for name in _FIELDS_OWN)
+    if not own or field.pre_load or field.post_load or not vars(field).keys().isdisjoint(_FIELDS_OWN):
+        return field.deserialize
+    whole, make = field.deserialize, field._deserialize
+
+    def deserialize(value: Any, name: str, data: Any) -> Any:
+        if value is missing or value is None:
+            return whole(value, name, data)
+        made = make(value, name, data)
+        for validator in field.validators:
+            validator(made)
+        return made
+
+    return deserialize

@@ -5,17 +5,21 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import bson
 import pytest
 from bson import Decimal128, Int64, Timestamp
+from bson.codec_options import CodecOptions
 from hypothesis import given
 from hypothesis import strategies as st
 from pymongo.errors import OperationFailure
 
-from transqueue.mongodb.documents import restored, stored
+from transqueue.mongodb.documents import encode, restored, stored
+from transqueue.mongodb.encoder import Encoder
 from transqueue.outcome import Outcome, Verb
 from transqueue.queue import Casualty, Settlement, WorkerRecord
-from transqueue.transaction import HISTORY_KEPT, VERSION, Idempotency, Stamp
+from transqueue.transaction import HISTORY_KEPT, VERSION, Idempotency, Stamp, Transaction
 
+NOW = datetime(2026, 7, 25, 12, tzinfo=UTC)
 DEEP = {"level": 0}
 for _level in range(1, 60):
     DEEP = {"level": _level, "list": [[DEEP]]}
@@ -23,6 +27,22 @@ for _level in range(1, 60):
 
 def row(database, transaction):
     return database["Q"].find_one({"_id": transaction.id})
+
+
+ALIKE = {"priority": 1, "after_dead": "skip", "plugin": Stamp("ledger", "1", "s"), "request_id": "r", "parent": "p"}
+DIFFERENT = {"ordering_key": "ann", "lane": 17, "idempotency": Idempotency("k", "h"), "data": {"value": Decimal("1.5")}}
+
+
+@given(st.lists(st.sets(st.sampled_from([*ALIKE, *DIFFERENT])), max_size=6))
+def test_whatever_was_encoded_before_it_a_transaction_is_encoded_as_its_document(several):
+    encoded = Encoder(CodecOptions(tz_aware=True))
+    for number, names in enumerate(several):
+        fields = {name: value for name, value in {**ALIKE, **DIFFERENT}.items() if name in names}
+        new = Transaction(
+            **{"data": {}, **fields}, id=str(number), type="t", created_at=NOW, due_at=NOW, max_attempts=8
+        )
+        for _ in range(3):  # alone, then by what it has in common with the one before
+            assert bson.decode(encoded(new), CodecOptions(tz_aware=True)) == encode(new)
 
 
 WRITTEN = st.from_regex(r"-?(0|[1-9]\d{0,16})(\.\d{1,17})?(E[+-]?\d{1,3})?", fullmatch=True)

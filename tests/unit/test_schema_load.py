@@ -108,6 +108,13 @@ class Pickily(Schema):
     name = Picky()
 
 
+class Checked(Schema):
+    """One whose validators say no to some, and change nothing, whatever they return."""
+
+    name = fields.String(required=True, validate=[validate.Length(1, 2), validate.Regexp("[a-z]"), lambda _: False])
+    count = fields.Integer(allow_none=True, load_default=3, validate=validate.Range(1))
+
+
 class Elsewhere(Schema):
     """One that keeps a field under another name."""
 
@@ -129,6 +136,7 @@ PLAIN = [
     Keeping(),
     Odd(),
     Elsewhere(),
+    Checked(),
     Prepared(),
     Finished(),
     Given(),

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 from bson import Decimal128, Timestamp
@@ -20,7 +21,11 @@ Document = dict[str, Any]
 
 DOUBLE_DIGITS = 15  # so many decimal digits a double always gives back
 READABLE = {"$lte": VERSION}  # of `v`
-_TOLD = ("traceparent", "request_id", "parent")
+_TOLD = ("traceparent", "request_id")
+alike = attrgetter(
+    *("type", "state", "priority", "due_at", "created_at", "attempts", "max_attempts", "crashes", "submitter"),
+    *("after_dead", "plugin", *_TOLD),
+)
 _RESTORED = ("data", "result", "origin")
 _OTHERWISE = {*_RESTORED, "id", "state", "lease", "idempotency", "plugin", "on_end", "history", "v"}
 _AS_IT_IS = tuple(field.name for field in fields(Transaction) if field.name not in _OTHERWISE)
@@ -32,11 +37,30 @@ _BY_SERVER = Timestamp(0, 0)  # mongod fills it in when it inserts: the order of
 
 def encode(transaction: Transaction) -> Document:
     """The document of a new, queued transaction."""
+    return own(transaction) | common(transaction)
+
+
+def own(transaction: Transaction) -> Document:
+    """The part of it that hardly any other transaction has."""
+    document: Document = {"_id": transaction.id, "data": stored(transaction.data), "lane": transaction.lane}
+    if transaction.ordering_key is not None:
+        document["ordering_key"], document["ordered"] = transaction.ordering_key, True
+    if transaction.idempotency:
+        document["idempotency"] = {"key": transaction.idempotency.key, "body_hash": transaction.idempotency.body_hash}
+    if transaction.on_end:
+        document["on_end"] = [_on_end(one) for one in transaction.on_end]
+    if transaction.origin:
+        document["origin"] = stored(transaction.origin)
+    if transaction.parent is not None:
+        document["parent"] = transaction.parent
+    return document
+
+
+def common(transaction: Transaction) -> Document:
+    """The part that all which are submitted together may well have alike: it is made of what `alike` gives."""
     document: Document = {
-        "_id": transaction.id,
         "v": VERSION,
         "type": transaction.type,
-        "data": stored(transaction.data),
         "state": transaction.state.value,
         "priority": transaction.priority,
         "due_at": transaction.due_at,
@@ -45,22 +69,13 @@ def encode(transaction: Transaction) -> Document:
         "attempts": transaction.attempts,
         "max_attempts": transaction.max_attempts,
         "crashes": transaction.crashes,
-        "lane": transaction.lane,
         "submitter": transaction.submitter,
         "history": [],
     }
-    if transaction.ordering_key is not None:
-        document["ordering_key"], document["ordered"] = transaction.ordering_key, True
     if transaction.after_dead != "block":
         document["after_dead"] = transaction.after_dead
-    if transaction.idempotency:
-        document["idempotency"] = {"key": transaction.idempotency.key, "body_hash": transaction.idempotency.body_hash}
     if transaction.plugin:
         document["plugin"] = _stamp(transaction.plugin)
-    if transaction.on_end:
-        document["on_end"] = [_on_end(one) for one in transaction.on_end]
-    if transaction.origin:
-        document["origin"] = stored(transaction.origin)
     return document | {name: value for name in _TOLD if (value := getattr(transaction, name)) is not None}
 
 

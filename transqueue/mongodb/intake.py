@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import bson
 import pymongo
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
@@ -20,7 +19,8 @@ from ..errors import QueueUnavailable, Unstorable
 from ..queue import Receipt, Sealed
 from ..transaction import Transaction
 from .connection import CALL_SECONDS, Connection, answering
-from .documents import decode_first, encode
+from .documents import decode_first
+from .encoder import Encoder
 
 DUPLICATE_KEY = 11000
 LOOK_AGAIN_SECONDS = 0.02
@@ -34,7 +34,7 @@ class Intake:
 
     def __init__(self, connection: Connection) -> None:
         self._q, self._sleep = connection.q, connection.sleep
-        self._codec_options = connection.q.codec_options
+        self._encoded = Encoder(connection.q.codec_options)
 
     def enqueue(self, transactions: Sequence[Transaction]) -> list[Receipt]:
         """As `TransactionQueue.enqueue` promises."""
@@ -43,7 +43,7 @@ class Intake:
     def seal(self, transaction: Transaction) -> Sealed:
         """As `TransactionQueue.seal` promises."""
         try:
-            content = RawBSONDocument(bson.encode(encode(transaction), codec_options=self._codec_options))
+            content = RawBSONDocument(self._encoded(transaction))
         except (BSONError, OverflowError, TypeError, ValueError) as error:
             raise Unstorable(f"transaction {transaction.id} cannot be stored: {error}") from error
         if len(content.raw) > MOST_BYTES:

@@ -16,6 +16,7 @@ from marshmallow import ValidationError, fields
 AMOUNT_LIMIT = Decimal(10) ** 15
 BALANCE_LIMIT = Decimal(10) ** 16
 LAST_DIGIT = Decimal("1e-18")
+SHORT = 15  # characters, point included: no digit of such a number, without an exponent, is out of range
 
 _EXACT = Context(prec=40)
 
@@ -33,17 +34,23 @@ class Money(fields.Field[Decimal]):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Decimal:  # noqa: ARG002
         amount = self._number(value)
+        text = str(amount)
+        if len(text) <= SHORT and "E" not in text:
+            return _shortest(text)
         if amount.copy_abs() >= AMOUNT_LIMIT:
             raise self.make_error("range")
         exact = amount.quantize(LAST_DIGIT, context=_EXACT)
         if exact != amount:
             raise self.make_error("range")
-        return _shortest(exact)
+        return _shortest(f"{exact:f}")
 
     def _number(self, value: Any) -> Decimal:
-        if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        if type(value) is Decimal:
+            amount = value
+        elif isinstance(value, bool) or not isinstance(value, int | float | Decimal):
             raise self.make_error("invalid")
-        amount = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+        else:
+            amount = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
         if not amount.is_finite():
             raise self.make_error("invalid")
         return amount
@@ -65,6 +72,6 @@ def written(amount: Decimal) -> str:
     return f"{amount:f}"
 
 
-def _shortest(exact: Decimal) -> Decimal:
-    """Without the zeros at its end, so that 150.0 is kept as 150."""
-    return Decimal(f"{exact:f}".rstrip("0").rstrip(".")) or Decimal(0)
+def _shortest(digits: str) -> Decimal:
+    """Without the zeros after its point, so that 150.0 is kept as 150."""
+    return Decimal(digits.rstrip("0").rstrip(".") if "." in digits else digits) or Decimal(0)
