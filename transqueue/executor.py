@@ -10,13 +10,14 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from .attempt import completed, decide, loaded
 from .clock import Clock
 from .facts import present
+from .frozen import frozen
 from .handlers import Context, Handler
 from .outcome import Outcome, Reject, RetryLater, Verb
 from .process.lifeline import boot_time
@@ -28,7 +29,7 @@ Ran = Callable[[str, float], None]  # told of each call of a handler: the type, 
 NewTransaction = Callable[[str, Mapping[str, Any], Mapping[str, Any]], Transaction]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bound:
     """A handler ready to be called in this process: its plugin's configuration, its class form made."""
 
@@ -37,7 +38,7 @@ class Bound:
     config: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Company:
     """The transactions in flight beside whatever else is run: their ids, and the nearest deadline with its limit."""
 

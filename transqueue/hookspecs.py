@@ -18,7 +18,6 @@ The roles: `api` answers requests, `worker` processes transactions, `client` is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
@@ -26,6 +25,7 @@ from marshmallow import Schema
 
 from .draft import Draft
 from .events import Event
+from .frozen import frozen
 from .handlers import Context, Handler
 from .transaction import Transaction
 
@@ -42,7 +42,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 Role = Literal["api", "worker"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Check:
     """One thing that a plugin can say about its health.
 

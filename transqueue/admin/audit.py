@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from ..frozen import frozen
 
 FACTS_KEPT = 20
 TEXT_LENGTH = 500
 LOCAL = "local"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AuditEntry:
     """One thing that was done.
 
@@ -35,7 +36,7 @@ class AuditEntry:
     facts: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AuditPage:
     """Some entries, newest first, and the cursor to go on from; none: there are no more."""
 

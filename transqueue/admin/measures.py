@@ -10,10 +10,11 @@ from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
 from typing import Protocol
+
+from ..frozen import frozen
 
 FLUSH_SECONDS = 3.0  # between two writes of a process; what a lost one may lose
 ALL = "*"  # all types together
@@ -83,7 +84,7 @@ class Tally:
         return self._by_type.setdefault(type, Counter())
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Point:
     """What happened in one step of time from `at` on."""
 
@@ -99,7 +100,7 @@ class Point:
         return quantile(self.figures, histogram, share)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Depth:
     """How many of a type wait, run, or are dead.
 
@@ -115,7 +116,7 @@ class Depth:
     oldest_due_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Depths:
     """The depths by type as they were at one moment, some seconds ago at most while anything runs."""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from ..errors import Problem
+from ..frozen import frozen
 from .frozen import FrozenDict, freeze
 from .positions import Positions
 from .secrets import masked
@@ -27,7 +28,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class MongodbConfig:
     """Where the database is; an empty `uri` means a private mongod under the data folder."""
 
@@ -40,7 +41,7 @@ class MongodbConfig:
         return _SECRET_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1:***@", self.uri))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class ApiConfig:
     """Where the door listens, how many processes answer there, and how many requests each works on at once."""
 
@@ -56,7 +57,7 @@ class ApiConfig:
         return is_loopback(self.host)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class WorkersConfig:
     """How many worker processes, how long their lease is, how long they may take to stop, how big one may grow."""
 
@@ -66,7 +67,7 @@ class WorkersConfig:
     memory_mib: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class LogsConfig:
     """How logs look: `json`, `console`, or `auto` (console on a terminal), and from which level on they are written."""
 
@@ -74,7 +75,7 @@ class LogsConfig:
     level: str = "info"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class RetentionConfig:
     """How many days what has ended is kept, none for ever; how long keys hold; how long figures are kept."""
 
@@ -86,7 +87,7 @@ class RetentionConfig:
     measures_days: float = 14.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class PluginConfig:
     """The admin's word on one plugin: `config` is the plugin's to check, `handlers` overrides fields by type."""
 
@@ -99,7 +100,7 @@ class PluginConfig:
         object.__setattr__(self, "handlers", freeze(self.handlers))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unusable:
     """Why a plugin may not be imported: during what a process did not survive it, and how that ended."""
 
@@ -107,7 +108,7 @@ class Unusable:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Config:
     """One checked config.yaml.
 

@@ -7,8 +7,9 @@ may run. One process writes, one reads; the state is written last, so a half-wri
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
 from typing import Any, Literal
+
+from ..frozen import frozen
 
 IDLE, RUNNING, GROUP = 0, 1, 2
 
@@ -29,7 +30,7 @@ class Fields(ctypes.Structure):
     )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mark:
     """What a worker was doing at one moment.
 
