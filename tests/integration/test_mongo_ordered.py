@@ -181,3 +181,48 @@ def test_looking_for_lanes_walks_their_index_and_no_document(queue: MongoQueue, 
     stats = plan["executionStats"]
     assert stats["totalDocsExamined"] == 0
     assert stats["totalKeysExamined"] <= 5
+
+
+def test_a_lane_that_does_not_know_what_was_leased_looks_for_all_that_runs(
+    queue: MongoQueue, ordered: Ordered, enqueue: Any
+) -> None:
+    (later,) = enqueue("ann")
+    assert [one.id for one in lease(ordered)] == [later]
+    (earlier,) = enqueue("ann")
+    queue.database["Q"].update_one({"_id": earlier}, {"$set": {"accepted": Timestamp(1, 1)}})
+    queue.database["Q"].update_one({"_id": later}, {"$unset": {"ordered": 1}})  # as if it were far behind the front
+    queue.database["Q"].update_one({"_id": later}, {"$set": {"ordered": False}})
+    queue.database["Lanes"].update_one({}, {"$unset": {"leased": 1}})
+    (other,) = enqueue("bob")
+    assert [one.id for one in lease(ordered)] == [other]
+    assert queue.database["Lanes"].find_one({})["leased"] == [later, other]
+
+
+def test_a_lane_forgets_what_has_ended(queue: MongoQueue, ordered: Ordered, enqueue: Any) -> None:
+    enqueue("ann", "bob")
+    settle(queue, lease(ordered, limit=1))
+    (second,) = lease(ordered, limit=1)
+    assert queue.database["Lanes"].find_one({})["leased"] == [second.id]
+
+
+def test_lanes_are_looked_for_now_and_then_and_when_nothing_else_is_found(
+    connect_heard: Any, queue: MongoQueue, mongo_database: str, enqueue: Any
+) -> None:
+    heard, sent = connect_heard(mongo_database)
+    ordered, time = Ordered(heard._connection), [0.0]
+    ordered._fronts._monotonic = lambda: time[0]
+    enqueue(*(f"key-{number}" for number in range(8)))
+
+    def asked(limit: int = 2) -> tuple[int, int]:
+        """How many were leased, and how often the lanes with a front were asked for."""
+        taken: list[Transaction] = []
+        commands = sent.during(lambda: taken.extend(lease(ordered, limit)))
+        return len(taken), sum(name == "distinct" and command["distinct"] == "Q" for name, command in commands)
+
+    assert asked() == (2, 1)
+    assert asked() == (2, 0)
+    time[0] += 10
+    assert asked() == (2, 1)
+    assert asked(limit=9) == (2, 0)
+    assert asked() == (0, 1)
+    heard.close()

@@ -14,6 +14,7 @@ from ..transaction import FREE_LANES, VERSION, State, Transaction
 from .connection import Connection, answering
 from .documents import Document, decode
 from .indexes import KEYED
+from .lane_turn import lane_id
 from .workers import Workers
 
 
@@ -21,7 +22,7 @@ class Gathering:
     """Gathers the circumstances of transactions."""
 
     def __init__(self, connection: Connection, workers: Workers, pauses: Pausing) -> None:
-        self._q, self._clock = connection.q, connection.clock
+        self._q, self._lanes, self._clock = connection.q, connection.lanes, connection.clock
         self._workers, self._pauses = workers, pauses
 
     def circumstances(self, transaction_id: str) -> Circumstances | None:
@@ -54,10 +55,11 @@ class Gathering:
     def _ahead(self, document: Document, paused: Mapping[str, Any]) -> Ahead | None:
         """What runs of its key, even if it was accepted later; else the first that has not left it."""
         key = {"plugin.name": document["plugin"]["name"], "ordering_key": document["ordering_key"]}
-        running = {**key, "state": str(State.RUNNING), "lane": document["lane"], **KEYED}
+        lane = self._lanes.find_one({"_id": lane_id(document["plugin"]["name"], document["lane"])}, {"leased": 1})
+        running = {**key, "state": str(State.RUNNING), "_id": {"$in": lane.get("leased", []) if lane else []}}
         before = {**key, **KEYED, "accepted": {"$lt": document["accepted"]}}
         fields = {"type": 1, "state": 1, "due_at": 1}
-        row = self._q.find_one(running, fields, hint="busy")
+        row = self._q.find_one(running, fields)
         row = row or self._q.find_one(before, fields, hint="order", sort=[("accepted", ASCENDING)])
         if row is None:
             return None

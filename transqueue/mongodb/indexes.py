@@ -33,9 +33,8 @@ _DUE = [
     ("_id", ASCENDING),
     ("alone", ASCENDING),
 ]
-# What is leased: by who holds it, and the keyed ones by lane.
+# What is leased, by who holds it. (Of the keyed ones each lane's document knows which those are.)
 _HELD = [("state", ASCENDING), ("lease.worker", ASCENDING), ("type", ASCENDING)]
-_BUSY = [("state", ASCENDING), ("plugin.name", ASCENDING), ("lane", ASCENDING), ("ordering_key", ASCENDING)]
 # The keyed ones that have not left their key: by lane, without those set aside, and by key, with them.
 _FRONT = [("ordered", ASCENDING), ("plugin.name", ASCENDING), ("lane", ASCENDING), ("accepted", ASCENDING)]
 _ORDER = [("plugin.name", ASCENDING), ("ordering_key", ASCENDING), ("accepted", ASCENDING)]
@@ -49,7 +48,6 @@ KEYED: Mapping[str, Any] = {"ordered": {"$exists": True}}
 Q_INDEXES = [
     IndexModel(_DUE, name="due", partialFilterExpression={"state": "queued"}),
     IndexModel(_HELD, name="held", partialFilterExpression={"state": "running"}),
-    IndexModel(_BUSY, name="busy", partialFilterExpression={"state": "running", **KEYED}),
     IndexModel(_FRONT, name="front", partialFilterExpression={"ordered": True}),
     IndexModel(_ORDER, name="order", partialFilterExpression=KEYED),
     # By the alphabet: `cancelled`, `dead` and `done` come before `queued`. MongoDB before 6 has no `$in` here.

@@ -1,10 +1,12 @@
 """One lease on one lane, inside its session.
 
 It writes the lane's document, so that two leases on one lane never overlap, reads the lane's front in the order
-accepted, and takes what may go. When the front is full and yields too little, what stands still in it is set aside
-(`ordered: false`), and its key is written down in `Keys`, with the first one that is aside and when to look again: so a
-backlog that cannot move costs later leases nothing. While a key is written down, none of its transactions from that
-first one on may go; when its head may, the next few come back.
+accepted, takes what may go, and notes in the lane's document what is leased, for the next one to know.
+
+When the front is full and yields too little, what stands still in it is set aside (`ordered: false`), and its key is
+written down in `Keys`, with the first one that is aside and when to look again: so a backlog that cannot move costs
+later leases nothing. While a key is written down, none of its transactions from that first one on may go; when its head
+may, the next few come back.
 
 What is only behind many that were leased a moment ago stays: it moves on as fast as a worker can go, and whatever is
 behind it in the lane with it, in the order accepted. To set it aside and bring it back would double its cost.
@@ -69,25 +71,30 @@ class LaneTurn:
     def take(self, session: ClientSession) -> None:
         """Lease what may go."""
         now = self._clock.now()
-        has_aside = self._write_lane(session)
+        lane = self._write_lane(session)
+        has_aside, running = bool(lane.get("aside")), self._running(lane.get("leased"), session)
         if has_aside:
             self._bring_back(now, session)
         short = min(SHORT + 2 * self._limit, self._front)
-        seen = self._look(short, now, session, has_aside=has_aside)
+        keys = frozenset(running.values())
+        seen = self._look(short, now, keys, session, has_aside=has_aside)
         if len(seen.rows) == short < self._front and len(seen.taken) < self._limit:
-            seen = self._look(self._front, now, session, has_aside=has_aside)
+            seen = self._look(self._front, now, keys, session, has_aside=has_aside)
         self.taken, self.set_aside = seen.taken, 0
         if self.taken:
             self._lease(session)
+        if self.taken or "leased" not in lane:
+            self._note_leased([*running, *self.taken], session)
         if len(seen.rows) == self._front and len(self.taken) < self._limit:
             self._put_aside(standing(seen.rows, seen.still, now, taken=self.taken), now, session)
 
-    def _look(self, size: int, now: datetime, session: ClientSession, *, has_aside: bool) -> _Seen:
+    def _look(
+        self, size: int, now: datetime, running: Collection[str], session: ClientSession, *, has_aside: bool
+    ) -> _Seen:
         """The front, and what of it may go and what stands still."""
         rows = self.front(session, size)
         firsts = self._firsts_aside(rows, session) if has_aside else {}
         ahead = [row_of(row) for row in rows if _is_ahead(row, firsts)]
-        running = self._running({row.key for row in ahead}, session)
         choice = choose(ahead, now=now, types=self.types, limit=self._limit, running=running)
         still = {row.id for row in choice.still}
         return _Seen(
@@ -102,8 +109,8 @@ class LaneTurn:
         rows = self._q.find(query, _ROW, session=session, hint="front")
         return list(rows.sort("accepted", ASCENDING).limit(size))
 
-    def _write_lane(self, session: ClientSession) -> bool:
-        """Make this lease the only one on the lane; whether the lane has rows aside."""
+    def _write_lane(self, session: ClientSession) -> Document:
+        """Make this lease the only one on the lane; the lane as it is."""
         lane = self._lanes.find_one_and_update(
             {"_id": self._lane_id},
             {"$inc": {"turn": 1}},
@@ -111,26 +118,31 @@ class LaneTurn:
             return_document=ReturnDocument.AFTER,
             session=session,
         )
-        return bool(lane and lane.get("aside"))
+        return lane or {}
 
     @property
     def _lane_id(self) -> str:
-        return f"{self.plugin}:{self.lane}"
+        return lane_id(self.plugin, self.lane)
 
-    def _running(self, keys: Collection[str], session: ClientSession) -> frozenset[str]:
-        """Those of the keys of which something runs, wherever it stands.
+    def _running(self, leased: Sequence[str] | None, session: ClientSession) -> Mapping[str, str]:
+        """What runs of this lane, wherever it stands, and its key: of what was leased here, what has not ended.
 
-        Key by key, for among all of a lane mongod would step over everything that ran there lately.
+        Looked up by id, because what has ended leaves keys behind in every index of what runs, and mongod would step
+        over them for each key asked for. A lane that does not know what was leased has them all looked through.
         """
-        query = {"state": str(State.RUNNING), "lane": self.lane, "plugin.name": self.plugin, **KEYED}
-        query["ordering_key"] = {"$in": sorted(keys)}
-        rows = self._q.find(query, {"ordering_key": 1, "_id": 0}, session=session, hint="busy")
-        return frozenset(row["ordering_key"] for row in rows)
+        query: Document = {"_id": {"$in": leased}} if leased is not None else {"lane": self.lane, **KEYED}
+        query |= {"state": str(State.RUNNING), "plugin.name": self.plugin}
+        hint = "held" if leased is None else "_id_"
+        rows = self._q.find(query, {"ordering_key": 1}, session=session, hint=hint) if leased != [] else ()
+        return {row["_id"]: row["ordering_key"] for row in rows}
 
     def _lease(self, session: ClientSession) -> None:
         lease = {"token": self.token, "worker": self._worker, "at": self._clock.now()}
         running = {"$set": {"state": str(State.RUNNING), "lease": lease}}
         self._q.update_many({"_id": {"$in": self.taken}}, running, session=session)
+
+    def _note_leased(self, ids: Sequence[str], session: ClientSession) -> None:
+        self._lanes.update_one({"_id": self._lane_id}, {"$set": {"leased": list(ids)}}, session=session)
 
     # What stands still
 
@@ -227,6 +239,11 @@ def standing(
 
 def _was_just_leased(row: Document, now: datetime) -> bool:
     return bool(row["state"] == State.RUNNING and row["lease"]["at"] > now - A_MOMENT)
+
+
+def lane_id(plugin: str, lane: int) -> str:
+    """The id of a lane's document in `Lanes`, of the keyed ones of one plugin."""
+    return f"{plugin}:{lane}"
 
 
 def key_id(plugin: str, key: str) -> str:

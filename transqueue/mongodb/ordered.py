@@ -16,6 +16,7 @@ from ..order import choose
 from ..transaction import Transaction
 from .connection import CALL_SECONDS, Connection, answering, may_be_committed
 from .documents import decode
+from .fronts import Fronts
 from .lane_turn import FRONT, LaneTurn, key_id, row_of, standing
 
 LEASES_IN_A_ROW = 20  # while nothing may go and rows are being set aside
@@ -28,18 +29,21 @@ class Ordered:
         self._connection, self._front = connection, front
         self._yielding: set[tuple[str, int]] = set()  # what the last lease found: there the next need not look first
         self._q, self._keys, self._clock = connection.q, connection.keys, connection.clock
+        self._fronts = Fronts(connection)
 
     def lease(
         self, worker: str, plugin: str, types: Collection[str], limit: int, lanes: Sequence[int]
     ) -> Sequence[Transaction]:
         """As `TransactionQueue.lease_in_order` promises."""
-        for lane in self._busy(plugin, lanes) if limit > 0 else ():
+        for lane in self._fronts.walk(plugin, lanes) if limit > 0 else ():
             for _ in range(LEASES_IN_A_ROW):
                 turn = LaneTurn(self._connection, worker, plugin, types, limit, lane, front=self._front)
                 promising = (plugin, lane) in self._yielding or self._is_promising(turn)
                 self._yielding.discard((plugin, lane))
                 if taken := self._take(turn) if promising else []:
                     self._yielding.add((plugin, lane))
+                    if len(taken) < limit:
+                        self._fronts.forget(plugin, lane)
                     return taken
                 if not turn.set_aside:
                     break
@@ -48,15 +52,6 @@ class Ordered:
     def look_again(self, plugin: str, key: str) -> None:
         """An operator moved something of this key: the next lease looks whether it may go on."""
         self._keys.update_one({"_id": key_id(plugin, key)}, {"$set": {"look_at": self._clock.now()}})
-
-    def _busy(self, plugin: str, lanes: Sequence[int]) -> list[int]:
-        """The lanes that have a front, or keys to look at, in the order given."""
-        among = {"$in": list(lanes)}
-        due = {"lane": among, "look_at": {"$lte": self._clock.now()}, "plugin": plugin}
-        with answering("look for lanes"):
-            fronts = self._q.distinct("lane", {"ordered": True, "plugin.name": plugin, "lane": among})
-            keys = self._keys.distinct("lane", due)
-        return [lane for lane in lanes if lane in fronts or lane in keys]
 
     def _is_promising(self, turn: LaneTurn) -> bool:
         """Whether a lease could do anything; asked without a session, so that lanes which wait stay cheap."""

@@ -1,0 +1,64 @@
+"""Which lanes have anything to lease in order: asked now and then, believed in between.
+
+What has left a lane's front leaves its keys behind in the index for minutes, and looking for the lanes that have one
+steps over those of all lanes. So a worker goes by what it was told a moment ago, and asks again when that yields
+nothing, or has grown old.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from ..transaction import KEYED_LANES
+from .connection import Connection, answering
+
+BELIEVED_SECONDS, LONGEST_SECONDS = 0.25, 1.0
+SHARE = 20  # looking takes no more than a twentieth of the time, unless there seems to be nothing, or it takes long
+
+
+@dataclass(slots=True)
+class _Told:
+    """The lanes of a plugin that have a front, as far as is known, and until when nothing else is asked."""
+
+    lanes: set[int] = field(default_factory=set)
+    until: float = float("-inf")
+
+
+class Fronts:
+    """The lanes of each plugin, for one worker process."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._q, self._keys, self._clock = connection.q, connection.keys, connection.clock
+        self._monotonic = connection.monotonic
+        self._told: dict[str, _Told] = {}
+
+    def walk(self, plugin: str, lanes: Sequence[int]) -> Iterator[int]:
+        """Those of the lanes that have a front, or keys to look at, in the order given.
+
+        Whoever comes back for the next one had nothing of the last. After all that are known it is asked again, and the
+        walk goes on over those that it has not seen.
+        """
+        told, seen = self._told.get(plugin, _Told()), set[int]()
+        if self._monotonic() < told.until:
+            for lane in [one for one in lanes if one in told.lanes]:
+                seen.add(lane)
+                yield lane
+                told.lanes.discard(lane)
+        told = self._told[plugin] = self._ask(plugin)
+        for lane in [one for one in lanes if one in told.lanes and one not in seen]:
+            yield lane
+            told.lanes.discard(lane)
+
+    def forget(self, plugin: str, lane: int) -> None:
+        """Most likely all that may go has been leased."""
+        self._told[plugin].lanes.discard(lane)
+
+    def _ask(self, plugin: str) -> _Told:
+        began, of_plugin = self._monotonic(), {"lane": {"$in": [*KEYED_LANES]}}
+        with answering("look for lanes"):
+            fronts = self._q.distinct("lane", {"ordered": True, "plugin.name": plugin, **of_plugin})
+            to_look_at = {**of_plugin, "look_at": {"$lte": self._clock.now()}, "plugin": plugin}
+            keys = self._keys.distinct("lane", to_look_at)
+        now = self._monotonic()
+        return _Told({*fronts, *keys}, now + min(max(BELIEVED_SECONDS, SHARE * (now - began)), LONGEST_SECONDS))
