@@ -9,12 +9,11 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from .frozen import frozen
 
-
-@frozen
+@dataclass(frozen=True, slots=True)
 class Event:
     """One thing that happened in this process."""
 

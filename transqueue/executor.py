@@ -10,14 +10,13 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from .attempt import completed, decide, loaded
 from .clock import Clock
 from .facts import present
-from .frozen import frozen
 from .handlers import Context, Handler
 from .outcome import Outcome, Reject, RetryLater, Verb
 from .process.lifeline import boot_time
@@ -29,7 +28,7 @@ Ran = Callable[[str, float], None]  # told of each call of a handler: the type, 
 NewTransaction = Callable[[str, Mapping[str, Any], Mapping[str, Any]], Transaction]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Bound:
     """A handler ready to be called in this process: its plugin's configuration, its class form made."""
 
@@ -38,7 +37,7 @@ class Bound:
     config: Mapping[str, Any]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Company:
     """The transactions in flight beside whatever else is run: their ids, and the nearest deadline with its limit."""
 

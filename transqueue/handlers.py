@@ -16,8 +16,6 @@ from typing import Any, Literal, TypeVar, cast
 
 from marshmallow import Schema
 
-from .frozen import frozen
-
 MARK = "__transqueue_handlers__"
 TYPE_PATTERN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*(\.\*)?")
 TYPE_LENGTH = 128
@@ -26,7 +24,7 @@ Target = TypeVar("Target", bound=Callable[..., Any])
 OrderingKey = str | Callable[[Any], str] | None
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Handler:
     """One claim of one transaction type, with everything that decides how its transactions are processed.
 

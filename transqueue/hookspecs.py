@@ -18,6 +18,7 @@ The roles: `api` answers requests, `worker` processes transactions, `client` is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
@@ -25,7 +26,6 @@ from marshmallow import Schema
 
 from .draft import Draft
 from .events import Event
-from .frozen import frozen
 from .handlers import Context, Handler
 from .transaction import Transaction
 
@@ -42,7 +42,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 Role = Literal["api", "worker"]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Check:
     """One thing that a plugin can say about its health.
 

@@ -8,9 +8,9 @@ that every queue keeps the same order.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from .frozen import frozen
 from .transaction import ENDED, State
 
 
@@ -19,7 +19,7 @@ def source_of(plugin: str) -> str:
     return f"{plugin}/"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Row:
     """What the order needs to know of one keyed transaction that has not left its key."""
 
@@ -31,7 +31,7 @@ class Row:
     alone: bool = False
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Choice:
     """What may be leased, in order, and every row that stands still, obstacles included."""
 

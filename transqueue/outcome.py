@@ -7,11 +7,10 @@ Authors say it by returning a value, or by raising (or, from a `batch=True` hand
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
-
-from .frozen import frozen
 
 DEFER_EXPIRES_SECONDS = 7 * 24 * 3600.0
 
@@ -47,7 +46,7 @@ class Verb(StrEnum):
     BURY = "bury"
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """One decided end of an attempt.
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .admin.crew import Casualty, LiveWorker, Rescue, WorkerRecord
 from .admin.pause import Pausing
 from .errors import QueueUnavailable
-from .frozen import frozen
 from .outcome import Outcome
 from .transaction import State, Transaction
 
@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """The answer to one enqueued transaction.
 
@@ -57,7 +57,7 @@ class Receipt:
     key_reused: bool = False
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Page:
     """Some transactions, newest first, and the cursor to go on from; no cursor: there are no more.
 
@@ -68,7 +68,7 @@ class Page:
     next: str | None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Sealed:
     """A new transaction, and the form in which this queue stores it, made once: `content` is the queue's own."""
 
@@ -76,7 +76,7 @@ class Sealed:
     content: Any = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Settlement:
     """One leased transaction and how its attempt ended."""
 

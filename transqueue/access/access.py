@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, Self
-
-from ..frozen import frozen
 
 LOCAL = "local"  # the submitter, and the name in the audit, while there are no API keys
 
@@ -35,7 +34,7 @@ class Owned(Protocol):
     def submitter(self) -> str: ...
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Access:
     """What a request may do.
 

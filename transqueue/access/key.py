@@ -10,10 +10,9 @@ import hmac
 import re
 import secrets
 from collections.abc import Collection
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from ..frozen import frozen
 from .access import Access, Scope
 
 ID_BYTES, SECRET_BYTES = 6, 32
@@ -22,7 +21,7 @@ NO_HASH = "0" * 64  # of no secret: what an unknown id is compared with
 _TEXT = re.compile(rf"tq_([0-9a-f]{{{2 * ID_BYTES}}})_([0-9a-f]{{{2 * SECRET_BYTES}}})")
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
     """One key as it is kept.
 
@@ -55,7 +54,7 @@ class ApiKey:
         return "expired" if self.expires_at and self.expires_at <= now else "active"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class NewKey:
     """A key that was just made, and its text, which is shown once and kept nowhere."""
 

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-
-from ..frozen import frozen
 
 FACTS_KEPT = 20
 TEXT_LENGTH = 500
 LOCAL = "local"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AuditEntry:
     """One thing that was done.
 
@@ -36,7 +35,7 @@ class AuditEntry:
     facts: Mapping[str, Any]
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AuditPage:
     """Some entries, newest first, and the cursor to go on from; none: there are no more."""
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
-
-from ..frozen import frozen
 
 if TYPE_CHECKING:
     from .report import WorkerReport
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerRecord:
     """One start of a worker process, with the sessions that its writes may be open in.
 
@@ -31,7 +29,7 @@ class WorkerRecord:
     broken: Mapping[str, str] = field(default_factory=dict)
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LiveWorker:
     """A worker whose lease is held; times are the server's. `types` and `broken` as its record has them."""
 
@@ -46,7 +44,7 @@ class LiveWorker:
     broken: Mapping[str, str] = field(default_factory=dict)
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Casualty:
     """What a worker was doing when it died, as its supervisor knows it.
 
@@ -64,7 +62,7 @@ class Casualty:
     ending: str = field(default="", compare=False)
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rescue:
     """What became of the transactions of one ended worker: ids by what happened to them."""
 

@@ -10,11 +10,10 @@ from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
 from typing import Protocol
-
-from ..frozen import frozen
 
 FLUSH_SECONDS = 3.0  # between two writes of a process; what a lost one may lose
 ALL = "*"  # all types together
@@ -84,7 +83,7 @@ class Tally:
         return self._by_type.setdefault(type, Counter())
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Point:
     """What happened in one step of time from `at` on."""
 
@@ -100,7 +99,7 @@ class Point:
         return quantile(self.figures, histogram, share)
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Depth:
     """How many of a type wait, run, or are dead.
 
@@ -116,7 +115,7 @@ class Depth:
     oldest_due_at: datetime | None = None
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Depths:
     """The depths by type as they were at one moment, some seconds ago at most while anything runs."""
 

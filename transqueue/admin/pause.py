@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
-
-from ..frozen import frozen
 
 OBEYED_SECONDS = 1.0  # how soon every worker on every host keeps to it
 REASON_LENGTH = 500
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Pause:
     """Who paused a type, when, and why."""
 

@@ -6,11 +6,11 @@ Nothing from an exception reaches an answer but the message of an error that was
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 from ..errors import SubmissionRefused
-from ..frozen import frozen
 from ..submission import CLASSIC_INVALID, Envelope, write_json
 from ..transaction import State, Transaction
 
@@ -30,7 +30,7 @@ _INTERNAL = ("traceback", "lease")  # of an error, and of a history entry
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Reply:
     """A JSON answer, as bytes and headers: what both ways to a submission's answer have in common."""
 

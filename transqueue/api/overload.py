@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
 
 from ..admin.measures import Measures
 from ..clock import Clock
 from ..errors import SubmissionRefused
-from ..frozen import frozen
 
 ROOM = 0.1  # of the bound: those turned away come back when so much is free again
 SHORTEST_SECONDS, LONGEST_SECONDS = 1, 300
@@ -24,7 +24,7 @@ DRAINED_MINUTES = 2  # whole ones, and the present one, by which the rate is mea
 ENDED = ("done", "rejected", "dead", "cancelled")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Load:
     """How deep the queue was, when that was counted, and how many ended a second lately."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import SubmissionRefused
-from ..frozen import frozen
 from ..queue import Receipt, Sealed
 from ..submission import (
     BATCH,
@@ -43,7 +43,7 @@ BATCH_BYTES = 4 * 1024 * 1024
 BATCH_ITEMS = 1000
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class _Judged:
     """One item of a batch: admitted, or refused."""
 

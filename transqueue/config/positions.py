@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from ..errors import Problem
-from ..frozen import frozen
 from .frozen import FrozenDict
 
 Mark = tuple[int, int]
@@ -14,7 +13,7 @@ Mark = tuple[int, int]
 UNKNOWN: Mark = (0, 0)
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Positions:
     """1-based line and column of keys and of their values, by dotted path; the empty path is the file itself."""
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ConfigInvalid, Problem
-from ..frozen import frozen
 
 MAX_BYTES = 256 * 1024
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Source:
     """A file's text, and whether every account of the host may read it."""
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from ..errors import Problem
-from ..frozen import frozen
 from .frozen import FrozenDict, freeze
 from .positions import Positions
 from .secrets import masked
@@ -28,7 +27,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MongodbConfig:
     """Where the database is; an empty `uri` means a private mongod under the data folder."""
 
@@ -41,7 +40,7 @@ class MongodbConfig:
         return _SECRET_OPTION.sub(r"\1***", _PASSWORD.sub(r"\1:***@", self.uri))
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApiConfig:
     """Where the door listens, how many processes answer there, and how many requests each works on at once."""
 
@@ -57,7 +56,7 @@ class ApiConfig:
         return is_loopback(self.host)
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkersConfig:
     """How many worker processes, how long their lease is, how long they may take to stop, how big one may grow."""
 
@@ -67,7 +66,7 @@ class WorkersConfig:
     memory_mib: int = 0
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogsConfig:
     """How logs look: `json`, `console`, or `auto` (console on a terminal), and from which level on they are written."""
 
@@ -75,7 +74,7 @@ class LogsConfig:
     level: str = "info"
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionConfig:
     """How many days what has ended is kept, none for ever; how long keys hold; how long figures are kept."""
 
@@ -87,7 +86,7 @@ class RetentionConfig:
     measures_days: float = 14.0
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PluginConfig:
     """The admin's word on one plugin: `config` is the plugin's to check, `handlers` overrides fields by type."""
 
@@ -100,7 +99,7 @@ class PluginConfig:
         object.__setattr__(self, "handlers", freeze(self.handlers))
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Unusable:
     """Why a plugin may not be imported: during what a process did not survive it, and how that ended."""
 
@@ -108,7 +107,7 @@ class Unusable:
     reason: str
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """One checked config.yaml.
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import pluggy
 
 from ..config import Config
 from ..errors import PluginBroken
-from ..frozen import frozen
 from . import claims, find, hooks, transaction_module
 from .find import Found
 from .isolation import unsurvived
@@ -29,7 +29,7 @@ def enabled(config: Config) -> Sequence[str]:
     return [name for name in names if name not in config.left_out]
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
     """What became of the enabled plugins: those that passed, in the configuration's order, and the others by name.
 

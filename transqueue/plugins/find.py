@@ -6,13 +6,12 @@ pluggy would skip, in silence, the second of two distributions that share an ent
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..config import did_you_mean
 from ..errors import PluginBroken
-from ..frozen import frozen
 from ..hookspecs import GROUP
 from .isolation import switch_off
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 PHASE = "find"
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Found:
     """An installed plugin as its distribution describes it.
 

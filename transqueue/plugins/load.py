@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from importlib import import_module
 from types import ModuleType
@@ -18,7 +18,6 @@ import pluggy
 from marshmallow import Schema
 
 from ..config import Config
-from ..frozen import frozen
 from ..handlers import Handler
 from ..submission import OWN_OPTIONS
 from . import claims, find, hooks, overrides, section
@@ -31,7 +30,7 @@ from .secrets import secrets_in
 OPTIONS_HOOK = "transqueue_options_schema"
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
     """A plugin that passed: its checked configuration, its handlers by the type that each claims, its own options.
 

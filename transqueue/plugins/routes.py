@@ -7,17 +7,17 @@ plugin by chance. Two working plugins with one claim and no route are refused.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from ..config import Config, did_you_mean
 from ..errors import ClaimConflict, ConfigInvalid, PluginBroken, Problem
-from ..frozen import frozen
 from ..handlers import TYPE_LENGTH, TYPE_PATTERN, Handler
 from . import transaction_module
 from .isolation import switch_off
 from .load import Plugin
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Parked:
     """A claim without a working handler: whose it is, and why it waits."""
 
@@ -25,7 +25,7 @@ class Parked:
     reason: str
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Claims:
     """Each claimed type or family, with its handler or with why it is parked."""
 

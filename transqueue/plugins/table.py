@@ -7,13 +7,13 @@ while the process starts leaves the table: its types park, the others go on.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
 from ..config import Config
 from ..errors import PluginBroken
 from ..events import Events
-from ..frozen import frozen
 from ..handlers import Handler
 from ..hookspecs import Role
 from ..submission import Vetter
@@ -30,7 +30,7 @@ from .vetters import vetters_of
 OBSERVER_SECONDS = 2.0  # for a plugin to hear, at the end, of what already happened
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PluginState:
     """How one plugin is in this process.
 

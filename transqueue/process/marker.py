@@ -7,9 +7,8 @@ may run. One process writes, one reads; the state is written last, so a half-wri
 from __future__ import annotations
 
 import ctypes
+from dataclasses import dataclass
 from typing import Any, Literal
-
-from ..frozen import frozen
 
 IDLE, RUNNING, GROUP = 0, 1, 2
 
@@ -30,7 +29,7 @@ class Fields(ctypes.Structure):
     )
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Mark:
     """What a worker was doing at one moment.
 

@@ -6,7 +6,7 @@ code, so whatever they raise is told as that plugin's trouble, and refuses this 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,7 +17,6 @@ from ..clock import Clock, whole_milliseconds
 from ..config.nearest import nearest
 from ..errors import SubmissionRefused, where
 from ..events import Events
-from ..frozen import frozen
 from ..handlers import Handler
 from ..schema_load import load
 from ..transaction import Idempotency, OnEnd, Stamp, Transaction, TransactionIds, free_lane, keyed_lane
@@ -31,7 +30,7 @@ ORDERING_KEY_LENGTH = 256
 EVERYTHING = Access.local()
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sender:
     """Who submits, and in what request."""
 

@@ -6,7 +6,7 @@ its shape whatever type it is submitted as.
 
 from __future__ import annotations
 
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -14,7 +14,6 @@ from typing import Any
 from marshmallow import INCLUDE, Schema, ValidationError, fields, validate, validates_schema
 
 from ..errors import SubmissionRefused
-from ..frozen import frozen
 from ..handlers import TYPE_LENGTH
 from .fields import Number, Object
 from .idempotency import KEY
@@ -30,7 +29,7 @@ VALUE_RANGE = {"exclusiveMinimum": -VALUE_LIMIT, "exclusiveMaximum": VALUE_LIMIT
 PRIORITIES = (-10, 10)
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """How a transaction is to be queued; `sent` is the JSON as it came, `plugins` the part of it that is theirs."""
 
@@ -41,7 +40,7 @@ class Options:
     sent: dict[str, Any] = field(default_factory=dict)
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
     """One well-formed submission; `type` is none for a classic one."""
 

@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, DecimalException
 from functools import cache
@@ -19,7 +20,6 @@ from typing import Any
 import simplejson
 
 from ..errors import SubmissionRefused
-from ..frozen import frozen
 
 INT64 = range(-(2**63), 2**63)
 FLAT = 4  # looks, each of which takes away one level or two: what is deeper is measured bracket by bracket
@@ -34,7 +34,7 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Limits:
     """How deep one JSON text may be nested, and how many keys it may have in all."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any
 
 from marshmallow import RAISE, Schema, ValidationError
@@ -16,7 +17,6 @@ from ..config import did_you_mean
 from ..draft import Draft
 from ..errors import SubmissionRefused
 from ..events import Events
-from ..frozen import frozen
 from ..outcome import Reject
 from ..transaction import OnEnd, Transaction
 from .envelope import Options, invalid_data
@@ -27,7 +27,7 @@ MESSAGE_LENGTH = 500
 Prepare = Callable[[str, Any], OnEnd]
 
 
-@frozen(kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Vetter:
     """One plugin's part in taking submissions in.
 

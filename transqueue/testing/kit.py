@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +20,6 @@ from ..api.reception import Reception
 from ..config import Config, made_config
 from ..errors import PluginBroken
 from ..events import Event, Events
-from ..frozen import frozen
 from ..handlers import Handler
 from ..plugins import Found, HandlerTable, installed, load_plugins
 from ..queue import Page
@@ -45,7 +44,7 @@ class MovableClock(Protocol):
     def advance(self, seconds: float) -> None: ...
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Performed:
     """One attempt, and what it left.
 

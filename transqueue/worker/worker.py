@@ -9,13 +9,13 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
 from ..errors import QueueUnavailable
 from ..events import Events
 from ..executor import Bound
-from ..frozen import frozen
 from ..order import source_of
 from ..queue import TransactionQueue
 from ..transaction import KEYED_LANES, LANES, Transaction
@@ -44,7 +44,7 @@ class Waiting(Protocol):
     def wait(self, seconds: float) -> None: ...
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class Source:
     """One place that a worker leases from."""
 
