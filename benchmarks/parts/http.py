@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ PART = "http"
 ROOT = Path(__file__).parents[2]
 BODY = {"username": "user123", "value": 150.0}
 ONE_EACH, SINGLE = "gunicorn gthread 1x32, one insert_one for each request", "single posts"
-RAW, BATCH_100, BATCH_1000 = "insert_many of 1,000, plain PyMongo", "batches of 100", "batches of 1,000"
+RAW, BATCHES = "insert_many of 1,000, plain PyMongo", {"batches of 100": 100, "batches of 1,000": 1000}
+TWO = "by two processes"  # what one sets on a machine of two cores for more than one process answers
 WARM_SECONDS = 1.0
 BATCHERS = 4  # connections that post batches: while some wait for the database, others keep the door busy
 
@@ -30,56 +32,58 @@ BATCHERS = 4  # connections that post batches: while some wait for the database,
 def measure(run: Run) -> Iterator[Row]:
     seconds = run.size(5, 1)
     try:
-        with run.stage.site() as site:
+        with run.stage.site() as site, run.stage.site(api={"processes": 2}) as two:
             site.api()
-            yield from _single(run, site, seconds)
-            yield from _batches(run, site, seconds)
+            two.api()
+            yield from _single(run, site, two, seconds)
+            yield from _batches(run, site, two, seconds)
     except NotInstalled as error:
         yield Row(part=PART, what=SINGLE, unit="", note=str(error))
 
 
-def _single(run: Run, site: Site, seconds: float) -> Iterator[Row]:
+def _single(run: Run, site: Site, two: Site, seconds: float) -> Iterator[Row]:
     with run.stage.site() as other:
         one_each(run, other)
         samples = alternate(
             {
                 ONE_EACH: lambda: loaded(run, other, "/api/data/", BODY, seconds),
                 SINGLE: lambda: loaded(run, site, "/api/data/", BODY, seconds),
+                f"{SINGLE}, {TWO}": lambda: loaded(run, two, "/api/data/", BODY, seconds),
             },
             run.rounds,
             run.tell,
         )
-    yield Row(part=PART, what=ONE_EACH, unit="requests/s", samples=samples[ONE_EACH])
-    yield _against(SINGLE, "requests/s", samples[SINGLE], ONE_EACH, samples[ONE_EACH], 3)
-    ours, theirs = (tuple(Sample(one.facts["p99 ms"]) for one in samples[name]) for name in (SINGLE, ONE_EACH))
-    yield Row(
-        part=PART,
-        what=f"{SINGLE}, p99",
-        unit="ms",
-        samples=ours,
-        reference=ONE_EACH,
-        reference_samples=theirs,
-        target=Target(1, at_most=True),
-    )
+    reference = samples.pop(ONE_EACH)
+    yield Row(part=PART, what=ONE_EACH, unit="requests/s", samples=reference)
+    for what, ours in samples.items():
+        yield _against(what, "requests/s", ours, ONE_EACH, reference, Target(3))
+        yield _against(f"{what}, p99", "ms", _slowest(ours), ONE_EACH, _slowest(reference), Target(1, at_most=True))
 
 
-def _batches(run: Run, site: Site, seconds: float) -> Iterator[Row]:
+def _slowest(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
+    return tuple(Sample(one.facts["p99 ms"]) for one in samples)
+
+
+def _batches(run: Run, site: Site, two: Site, seconds: float) -> Iterator[Row]:
     template = run.stage.template("deposit")
-    samples = alternate(
-        {
-            RAW: lambda: roofline.enqueue(run.stage, template, run.size(60_000, 1000)),
-            BATCH_100: lambda: loaded(run, site, "/api/data/batch", _batch(100), seconds, 100, BATCHERS),
-            BATCH_1000: lambda: loaded(run, site, "/api/data/batch", _batch(1000), seconds, 1000, BATCHERS),
-        },
-        run.rounds,
-        run.tell,
-    )
-    yield Row(part=PART, what=RAW, unit="transactions/s", samples=samples[RAW])
-    for what in (BATCH_100, BATCH_1000):
-        yield _against(what, "transactions/s", samples[what], RAW, samples[RAW], 0.5)
+    contenders = {RAW: lambda: roofline.enqueue(run.stage, template, run.size(60_000, 1000))}
+    for what, each in BATCHES.items():
+        contenders[what] = partial(_in_batches, run, site, each, seconds)
+        contenders[f"{what}, {TWO}"] = partial(_in_batches, run, two, each, seconds)
+    samples = alternate(contenders, run.rounds, run.tell)
+    reference = samples.pop(RAW)
+    yield Row(part=PART, what=RAW, unit="transactions/s", samples=reference)
+    for what, ours in samples.items():
+        yield _against(what, "transactions/s", ours, RAW, reference, Target(0.5) if what.endswith(TWO) else None)
 
 
-def _against(what: str, unit: str, ours: Any, reference: str, theirs: Any, limit: float) -> Row:
+def _in_batches(run: Run, site: Site, each: int, seconds: float) -> Sample:
+    return loaded(run, site, "/api/data/batch", {"transactions": [BODY] * each}, seconds, each, BATCHERS)
+
+
+def _against(
+    what: str, unit: str, ours: tuple[Sample, ...], reference: str, theirs: tuple[Sample, ...], target: Target | None
+) -> Row:
     return Row(
         part=PART,
         what=what,
@@ -87,7 +91,7 @@ def _against(what: str, unit: str, ours: Any, reference: str, theirs: Any, limit
         samples=ours,
         reference=reference,
         reference_samples=theirs,
-        target=Target(limit),
+        target=target,
     )
 
 
@@ -102,10 +106,6 @@ def loaded(
     assert load.refused == load.broken == 0, load
     used = (cpu_seconds([run.stage.mongod_pid]) - mongod) / load.requests / each * 1e6
     return Sample(load.rate * each, {"p50 ms": load.p50, "p99 ms": load.p99, "mongod µs": used})
-
-
-def _batch(count: int) -> dict[str, Any]:
-    return {"transactions": [BODY] * count}
 
 
 def one_each(run: Run, site: Site) -> Running:

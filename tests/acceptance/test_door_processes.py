@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import threading
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +50,7 @@ def told(site: Any) -> Mapping[int, Mapping[str, str]]:
 
 def until_two(site: Any, old: Collection[int] = ()) -> tuple[int, ...]:
     """Wait until two processes answer that are none of the old ones."""
-    site.wait_until(lambda: len(told(site).keys() - set(old)) == 2, timeout=60, message="two processes answer")
+    site.wait_until(lambda: len(told(site).keys() - set(old)) == 2, timeout=90, message="two processes answer")
     return tuple(told(site).keys() - set(old))
 
 
@@ -96,7 +99,7 @@ def served(make_site: Any) -> Iterator[tuple[Any, Any]]:
     running = site.start("api")
     try:
         until_two(site)
-        site.wait_until(site._is_open, timeout=20, message="the door opens")
+        site.wait_until(site._is_open, timeout=60, message="the door opens")
         yield site, running
     finally:
         site.close()
@@ -126,6 +129,40 @@ def test_one_that_dies_is_replaced_and_the_other_goes_on(served: Any) -> None:
     assert set(answers) == {200}
     assert other in told(site)
     assert [(event["pid"], event["exitcode"]) for event in running.events("door.died")] == [(dead, -9)]
+
+
+def test_clients_that_came_while_only_one_answered_are_spread_over_both(served: Any) -> None:
+    site, _ = served
+    first, other = pids = until_two(site)
+    over, batch = threading.Event(), json.dumps({"transactions": [BODY] * 200})
+
+    def submit(client: urllib3.HTTPConnectionPool) -> set[int]:
+        """Post on and on, on one connection while the door keeps it; the statuses."""
+        statuses = set()
+        while not over.is_set():
+            headers = {"Content-Type": "application/json"}
+            statuses.add(client.request("POST", "/api/data/batch", body=batch, headers=headers).status)
+        return statuses
+
+    def connections(pid: int) -> int:
+        return sum(
+            one.status == psutil.CONN_ESTABLISHED and one.laddr.port == site.port
+            for one in psutil.Process(pid).net_connections()
+        )
+
+    with ExitStack() as stack, ThreadPoolExecutor(6) as pool:
+        clients = [
+            stack.enter_context(urllib3.HTTPConnectionPool("127.0.0.1", site.port, timeout=30)) for _ in range(6)
+        ]
+        with alone(site, first, pids):
+            assert {client.request("GET", "/healthz", retries=False).status for client in clients} == {200}
+            assert (connections(first), connections(other)) == (6, 0)
+        submitting = [pool.submit(submit, client) for client in clients]
+        try:
+            site.wait_until(lambda: connections(other) >= 2, timeout=60, message="the other one has some of them")
+        finally:
+            over.set()
+        assert {status for one in submitting for status in one.result()} == {200}
 
 
 def test_a_reload_replaces_both_and_nobody_is_turned_away(served: Any) -> None:
@@ -172,8 +209,9 @@ def test_a_plugin_that_ends_them_is_left_out_and_a_ctrl_c_ends_all(site: Any) ->
     site.configure(api={"processes": 2})
     site.plugin("good", GOOD)
     site.plugin("ends", ENDS)
-    running = site.up()
+    running = site.start("up")
     until_two(site)
+    running.until_ready()
     assert [(plugins["good"], plugins["ends"]) for plugins in told(site).values()] == [("ok", "broken")] * 2
     assert {event["plugin"] for event in running.events("plugin.broken") if event["role"] == "supervisor"} == {"ends"}
     running.signal_all(signal.SIGINT)

@@ -56,6 +56,15 @@ def test_a_process_in_which_a_plugin_is_broken_learns_what_it_has_claimed_elsewh
     assert list(queue.catalog.reports()) == []
 
 
+def test_a_process_that_ends_says_no_last_word_in_the_place_of_the_next_one(queue):
+    ending = Reporting(Broken(), queue.catalog, "api", 5000, Events())
+    (told,) = queue.catalog.reports()
+    following = replace(told, pid=told.pid + 1, at=None)
+    queue.catalog.tell(following)
+    ending.close()
+    assert [one.pid for one in queue.catalog.reports()] == [following.pid]
+
+
 def test_what_each_process_tells_is_read_with_the_time(queue):
     queue.catalog.tell(WORKER)
     queue.catalog.tell(replace(WORKER, role="api", slot=5000))

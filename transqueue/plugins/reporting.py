@@ -42,6 +42,7 @@ class Reporting:
 
     def __init__(self, table: HandlerTable, place: Place, role: Role, slot: int, events: Events) -> None:
         self._table, self._place, self._role, self._slot = table, place, role, slot
+        self._is_over = False
         self._ticker = Ticker("plugins", TELL_SECONDS, self.tell, events=events)
         self._ticker.turn()
         self._ticker.start()
@@ -52,12 +53,15 @@ class Reporting:
         Raises:
             TransQueueError: the database did not answer.
         """
+        if self._is_over:  # the next one may be in its place
+            return
         if self._table.failures():
             self._table.learn(self._place.known_types())
         self._place.tell(self._report())
 
     def close(self) -> None:
         """Tell no more, and have it forgotten."""
+        self._is_over = True
         self._ticker.close()
         with suppress(TransQueueError):
             self._place.withdraw(self._report())
