@@ -45,6 +45,14 @@ def _may_stay(thread: threading.Thread) -> bool:
     return thread.name.startswith("pymongo_")
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print what a test has to tell also when it holds: `record_property("told", ...)`."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "told":
+                terminalreporter.write_line(value)
+
+
 @pytest.fixture(scope="session")
 def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URI of one mongod for the whole run, with test commands (failpoints). Without it the run fails: no skips."""

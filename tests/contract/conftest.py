@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from simulation.direct import DirectNetwork
-from simulation.queue_on_store import ServersClock, queue_on
+from simulation.queue_on_store import queue_on
 from simulation.store import Store
 
 from transqueue.mongodb import connect
@@ -36,6 +36,12 @@ def queue(request: pytest.FixtureRequest) -> Iterator[Any]:
     opened = connect(request.getfixturevalue("mongo_uri"), request.getfixturevalue("mongo_database"))
     yield opened
     opened.close()
+
+
+class ServersClock(SettableClock):
+    """The server's own clock, which needs not be followed."""
+
+    def observe(self, server_time: datetime) -> None: ...
 
 
 def simulated_queue() -> Any:

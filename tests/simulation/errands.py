@@ -56,7 +56,8 @@ class Errands:
     numbers: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.types = sorted({"pay", *self.hub.random.sample(sorted(KINDS), self.more_types)})
+        others = self.hub.random.sample(sorted(KINDS), max(self.more_types, 1))
+        self.types = sorted({"pay", *others} if self.more_types else others)
         self._ids = TransactionIds(self.hub.random.randrange)
         self.bounds = {
             type: Bound(
@@ -73,7 +74,7 @@ class Errands:
                 {},
             )
             for type, kind in KINDS.items()
-            if type in self.types
+            if type in {"pay", *self.types}  # of which follow-ups are, and what an end enqueues
         }
 
     def new(self, type: str, data: Mapping[str, Any], **fields: Any) -> Transaction:

@@ -9,6 +9,7 @@ from transqueue.config import Config
 from transqueue.errors import QueueUnavailable, TrackLost
 from transqueue.events import Events
 from transqueue.executor import Executor
+from transqueue.mongodb.queue import MongoQueue
 from transqueue.queue import WorkerRecord
 from transqueue.supervisor.child import Child
 from transqueue.supervisor.keeper import LeaseKeeper
@@ -37,10 +38,17 @@ class HostTime:
 
 
 class Host:
-    """One machine."""
+    """One machine.
 
-    def __init__(self, hub: Hub, network: SimulatedNetwork, name: str, config: Config, handlers: Any) -> None:
+    Args:
+        quiet: it neither reports on its workers nor asks what is paused.
+    """
+
+    def __init__(
+        self, hub: Hub, network: SimulatedNetwork, name: str, config: Config, handlers: Any, *, quiet: bool = False
+    ) -> None:
         self.hub, self._network, self.name, self._config, self._handlers = hub, network, name, config, handlers
+        self._quiet = quiet
         self._starts = self._workers = 0
         self.workers: list[WorkerProcess] = []
         self.supervisor: Process
@@ -85,7 +93,7 @@ class Host:
     def _supervise(self) -> None:
         hub, name = self.hub, self.supervisor.name
         supervisor = self.supervisor
-        queue = queue_on(self._network, self._time(), name=name, monotonic=hub.now, sleep=hub.sleep, chance=hub.random)
+        queue = self._queue_of(name)
         keeper = LeaseKeeper(
             queue,
             lease_seconds=self._config.workers.lease_seconds,
@@ -102,7 +110,7 @@ class Host:
             now=hub.now,
             keeper=keeper,
             spawn=self._spawn,
-            wait=lambda _, timeout: hub.sleep(timeout + hub.between(0.2, 1.2)),
+            wait=lambda _, timeout: hub.sleep(timeout + hub.between(0.3, 1.6)),
             start=lambda run: _Joined(supervisor.start(run)),
             end_orphans=list,
         ).run(Stop(hub))  # type: ignore[arg-type]
@@ -121,14 +129,7 @@ class Host:
     def _work(self, process: WorkerProcess, assignment: Assignment) -> None:
         hub, config = self.hub, self._config
         hub.sleep(hub.between(0.01, 0.5))
-        queue = queue_on(
-            self._network,
-            self._time(),
-            name=assignment.worker,
-            monotonic=hub.now,
-            sleep=hub.sleep,
-            chance=hub.random,
-        )
+        queue = self._queue_of(assignment.worker)
         marker = LivingMarker(assignment.marker, process.inner)
         worker = self._assemble(process, assignment, queue, marker)
         try:
@@ -174,8 +175,10 @@ class Host:
             monotonic=hub.now,
         )
 
-    def _time(self) -> HostTime:
-        return HostTime(self._network, self.hub.between(-0.05, 0.05))
+    def _queue_of(self, name: str) -> MongoQueue:
+        hub, time = self.hub, HostTime(self._network, self.hub.between(-0.05, 0.05))
+        given = {"monotonic": hub.now, "sleep": hub.sleep, "chance": hub.random}
+        return queue_on(self._network, time, name=name, quiet=self._quiet, **given)
 
 
 class _Joined:

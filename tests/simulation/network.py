@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pymongo.errors import AutoReconnect, ExecutionTimeout, NetworkTimeout, PyMongoError
-
-from transqueue.testing.settable_clock import START
 
 from .command import Command
 from .hub import Hub, Killed, Process
 from .store import BLOCKED, Steps, Store
 
 SESSION_LIFETIME = timedelta(seconds=10)
+START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -52,20 +51,20 @@ class SimulatedNetwork:
         )
         self.store = Store(self.server_time, hub.now, lambda: hub.between(0.0, self.weather.lag))
         self.hits: dict[str, int] = {}
-        self._told = (-1, START)
+        self._told_at, self._told = -1.0, START
         hub.later(1.0, self._each_second)
 
     def server_time(self) -> datetime:
         """The primary's clock, in whole milliseconds."""
-        milliseconds = int((self.hub.time + self.clock_error) * 1000)
-        if milliseconds != self._told[0]:
-            self._told = milliseconds, START + timedelta(milliseconds=milliseconds)
-        return self._told[1]
+        moment = self.hub.time + self.clock_error
+        if moment != self._told_at:
+            self._told_at, self._told = moment, START + timedelta(milliseconds=int(moment * 1000))
+        return self._told
 
     def call(self, caller: str, command: Command) -> Any:
         """The answer of the server, as the contract of `Network` says."""
-        hub = self.hub
-        hub.thread.process.check()
+        hub, process = self.hub, self.hub.thread.process
+        process.check()
         fault = self._fault() if self.weather.any else ""
         hub.tell(f"{caller}: {command.name} ({fault})" if fault else f"{caller}: {command.name}")
         if command.timeout <= 0:
@@ -73,7 +72,7 @@ class SimulatedNetwork:
         if fault == "late":
             self._give_up_on(command)
         if self.strike:
-            self._maybe_strike(command, 0.06)
+            self._maybe_strike(process, command, 0.06)
         try:
             hub.sleep(self._latency(caller, command, fault))
         except Killed:
@@ -82,7 +81,7 @@ class SimulatedNetwork:
         if fault == "unsent" or hub.time < self.away_until:
             hub.sleep(hub.between(0.0, 0.5))
             raise self._lost(command)
-        return self._carry_out(command, fault)
+        return self._carry_out(process, command, fault)
 
     def elect(self) -> None:
         """Another node becomes primary; its clock is another too."""
@@ -109,9 +108,8 @@ class SimulatedNetwork:
             return self.hub.between(0.5, command.timeout * 1.2)
         return self.hub.between(0.0001, self.supervisors_lag if "supervisor" in caller else 0.002)
 
-    def _maybe_strike(self, command: Command, probability: float) -> bool:
+    def _maybe_strike(self, process: Process, command: Command, probability: float) -> bool:
         """Where it hurts: around a command that changes something."""
-        process = self.hub.thread.process
         if not self.strike or not (command.writes or command.in_session) or "worker" not in process.name:
             return False
         if not self.hub.chance(probability):
@@ -131,14 +129,14 @@ class SimulatedNetwork:
         self._count(name)
         return name
 
-    def _carry_out(self, command: Command, fault: str) -> Any:
+    def _carry_out(self, process: Process, command: Command, fault: str) -> Any:
         hub, store, term = self.hub, self.store, self.store.term
         until, steps, waited = hub.time + command.timeout, command.steps(), 0.002
         while True:
             try:
                 reached = next(steps)
             except StopIteration as end:
-                return self._answered(command, fault, end.value, term)
+                return self._answered(process, command, fault, end.value, term)
             if fault == "half" and hub.chance(0.4):
                 self._may_go_on(lambda: steps)
                 raise self._lost(command)
@@ -153,11 +151,11 @@ class SimulatedNetwork:
             if store.term != term:
                 raise self._lost(command)
 
-    def _answered(self, command: Command, fault: str, answer: Any, term: int) -> Any:
+    def _answered(self, process: Process, command: Command, fault: str, answer: Any, term: int) -> Any:
         hub = self.hub
         waits = command.writes and (not command.in_session or command.name == "commitTransaction")
         lag = self.store.majority_at - hub.time if waits else 0.0
-        struck = self.strike and self._maybe_strike(command, 0.02)
+        struck = self.strike and self._maybe_strike(process, command, 0.02)
         if lag > 0.0 or fault or struck:
             hub.sleep(max(lag, 0.0) + hub.between(0.0, 0.001))
         if self.store.term != term or fault == "unanswered":

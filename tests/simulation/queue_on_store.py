@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import random as randomness
 import time
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from transqueue.admin.pause import Pause
+from transqueue.admin.report import WorkerReport
 from transqueue.clock import Clock
 from transqueue.mongodb.connection import Connection
 from transqueue.mongodb.queue import MongoQueue
-from transqueue.testing import SettableClock
 from transqueue.transaction import TransactionIds
 
 from .client import Client
 from .command import Network
 
 
-class ServersClock(SettableClock):
-    """The server's own clock, which needs not be followed."""
+class QuietQueue(MongoQueue):
+    """Of what decides nothing while nobody looks at workers and nobody pauses a type, nothing is sent."""
 
-    def observe(self, server_time: datetime) -> None: ...
+    def report(self, reports: Mapping[str, WorkerReport]) -> None: ...
+
+    def paused(self) -> Mapping[str, Pause]:
+        return {}
 
 
 def queue_on(
@@ -32,6 +35,7 @@ def queue_on(
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
     chance: randomness.Random | None = None,
+    quiet: bool = False,
 ) -> MongoQueue:
     """A process's own connection to the queue; `name` tells the store whose it is."""
 
@@ -49,4 +53,4 @@ def queue_on(
     )
     connection.clock = clock  # type: ignore[assignment]
     connection.ids = TransactionIds(chance.randrange if chance else randomness.randrange)
-    return MongoQueue(connection)
+    return QuietQueue(connection) if quiet else MongoQueue(connection)

@@ -2,7 +2,8 @@
 
 PyMongo's deadlines and its time-outs of retried sessions go by simulated time: its own code for them then is simulated
 too. What costs time and decides nothing (reading one URI again and again,
-masking signals around a spawn, looking for the memory of a process that has none) is left out.
+masking signals around a spawn, sharing a mark between processes, looking for the memory of one that has none,
+spelling out where a handler raised) is left out.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from pymongo import _csot
 from pymongo.synchronous import client_session
 from pymongo.uri_parser import parse_uri
 
+from transqueue import attempt
 from transqueue.mongodb import connection
+from transqueue.process.marker import Fields, Marker
 from transqueue.supervisor import child
 
 
@@ -31,6 +34,8 @@ def simulated_surroundings(now: Callable[[], float]) -> Iterator[None]:
         patch.object(connection, "parse_uri", _parsed),
         patch.object(child, "interrupts_held", nullcontext),
         patch.object(child, "resident_bytes", lambda pid: 0),
+        patch.object(Marker, "_memory", lambda _: Fields()),
+        patch.object(attempt, "traceback", SimpleNamespace(format_exception=lambda _: ["somewhere"])),
     ):
         yield
 

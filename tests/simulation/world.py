@@ -41,7 +41,7 @@ class Size:
 
     Attributes:
         submitters, each: how many submit, at least and at most, and what each sends at most.
-        types: how many types of transactions there are, besides `pay`.
+        types: how many types of transactions are sent besides `pay`, at least and at most; with none one type alone is.
         words: how many runs of a transaction come before its last word, at most.
         trouble_seconds: how long the trouble lasts, at least and at most.
         troubles: how often something goes wrong by itself, besides the weather and the strikes.
@@ -52,7 +52,7 @@ class Size:
 
     submitters: tuple[int, int]
     each: int
-    types: int
+    types: tuple[int, int]
     words: int
     trouble_seconds: tuple[float, float]
     troubles: int
@@ -65,7 +65,7 @@ class Size:
 LARGE = Size(
     submitters=(2, 2),
     each=3,
-    types=2,
+    types=(2, 2),
     words=3,
     trouble_seconds=(2.5, 7.0),
     troubles=3,
@@ -76,17 +76,30 @@ LARGE = Size(
 )
 SMALL = Size(
     submitters=(1, 2),
-    each=2,
-    types=1,
+    each=3,
+    types=(1, 1),
     words=2,
-    trouble_seconds=(1.0, 3.0),
+    trouble_seconds=(0.8, 2.4),
     troubles=2,
-    pause_seconds=8.0,
-    freeze_seconds=14.0,
-    operated=0.4,
+    pause_seconds=7.0,
+    freeze_seconds=11.0,
+    operated=0.25,
     alone=0.2,
 )
-LARGE_ONES = 0.06
+TINY = Size(
+    submitters=(1, 1),
+    each=3,
+    types=(1, 1),
+    words=1,
+    trouble_seconds=(0.4, 1.0),
+    troubles=1,
+    pause_seconds=5.0,
+    freeze_seconds=8.0,
+    operated=0.0,
+    alone=0.25,
+)
+SIZES = {"large": (0.035, LARGE), "small": (0.165, SMALL), "tiny": (0.8, TINY)}  # how often each
+QUIET_ONES = 0.9  # hosts that send nothing that decides nothing
 
 
 class Simulation:
@@ -99,11 +112,12 @@ class Simulation:
     def __init__(self, seed: int, told: Callable[[str], None] | None = None, *, cruel: bool = False) -> None:
         self.cruel = cruel
         self.hub = hub = Hub(seed, told=told)
-        self.size = size = LARGE if hub.chance(LARGE_ONES) else SMALL
+        self.kind = hub.random.choices(list(SIZES), [share for share, _ in SIZES.values()])[0]
+        self.size = size = SIZES[self.kind][1]
         self.network = SimulatedNetwork(hub)
         self.network.store.unique["Q"] = [("submitter", "idempotency.key")]
         self.watch = Watch(self.network.store)
-        self.errands = Errands(hub, self.network.server_time, more_types=size.types)
+        self.errands = Errands(hub, self.network.server_time, more_types=hub.random.randint(*size.types))
         self.people = People(
             hub, self.network, self.errands, harsh=hub.chance(0.5), words=size.words, operated=size.operated
         )
@@ -113,9 +127,10 @@ class Simulation:
         self.trouble_seconds = hub.between(*size.trouble_seconds)
         config = Config(workers=WorkersConfig(processes=1, lease_seconds=lease, stop_seconds=5))
         two = Config(workers=WorkersConfig(processes=2, lease_seconds=lease, stop_seconds=5))
-        self.hosts = [Host(hub, self.network, "a", two if hub.chance(0.2) else config, self.errands)]
+        quiet = hub.chance(QUIET_ONES)
+        self.hosts = [Host(hub, self.network, "a", two if hub.chance(0.2) else config, self.errands, quiet=quiet)]
         if not hub.chance(size.alone):
-            self.hosts.append(Host(hub, self.network, "b", config, self.errands))
+            self.hosts.append(Host(hub, self.network, "b", config, self.errands, quiet=quiet))
 
     def run(self) -> Report:
         """Let everything happen.
@@ -187,7 +202,7 @@ class Simulation:
             self.network.elect()
 
     def _hits(self) -> dict[str, int]:
-        hits = dict(self.network.hits)
+        hits = {**self.network.hits, self.kind: 1, f"{len(self.hosts)} hosts": 1}
         for one in self.network.store.latest.get("Q", {}).values():
             hits[one["state"]] = hits.get(one["state"], 0) + 1
         return hits
