@@ -79,7 +79,7 @@ class People:
         if random.random() < 0.15:
             data["children"] = ["pay"]
         given = {"submitter": "them", "idempotency": Idempotency(key, "hash")}
-        if random.random() < 0.08:
+        if random.random() < 0.12:
             given["on_end"] = (ON_END,)
         new = self._errands.new(type, data, **given)
         return Submission(key, new, now, place)

@@ -96,7 +96,7 @@ TINY = Size(
     pause_seconds=5.0,
     freeze_seconds=8.0,
     operated=0.0,
-    alone=0.25,
+    alone=0.35,
 )
 SIZES = {"large": (0.035, LARGE), "small": (0.165, SMALL), "tiny": (0.8, TINY)}  # how often each
 QUIET_ONES = 0.9  # hosts that send nothing that decides nothing
@@ -159,9 +159,10 @@ class Simulation:
         until = self.hub.time + LIVENESS_SECONDS
         while self.hub.time < until and (self.people.busy or not rests(self.network.store)):
             self.hub.run(self.hub.time + 0.25)
-        while any(process.paused_until > self.hub.time for host in self.hosts for process in host.processes):
-            self.hub.run(self.hub.time + 0.25)
-        self.hub.run(self.hub.time + 0.5)  # who wakes up late may do no harm
+        paused = [process.paused_until for host in self.hosts for process in host.processes]
+        wakes_at = max(paused, default=0.0)
+        if wakes_at > self.trouble_seconds:
+            self.hub.run(max(wakes_at, self.hub.time) + 0.5)  # who wakes up late may do no harm
 
     def _weather(self) -> Weather:
         hub = self.hub
