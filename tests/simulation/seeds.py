@@ -47,7 +47,8 @@ class Summary:
         self.events += report.events
         self.digest = (self.digest + report.digest) % (1 << 32)
         self.simulated_seconds += report.seconds
-        self.hits = dict(Counter(self.hits) + Counter(report.hits))
+        for name, count in report.hits.items():
+            self.hits[name] = self.hits.get(name, 0) + count
         if report.breach:
             self.breaches[report.seed] = report.breach
 
