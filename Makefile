@@ -23,10 +23,13 @@ $(DEV): $(RUN)
 	$(BIN)/python -m pip install --quiet --group dev
 	@touch $@
 
-# One file more at once than there are processors: many tests wait for processes. JOBS=1 for one after the other.
+# The simulation goes first: it takes all processors by itself. Then one file more at once than there are processors, for
+# many tests wait for processes. JOBS=1 for one after the other.
 JOBS ?= $(shell expr 1 + $$(nproc 2>/dev/null || echo 2))
+SIMULATION := tests/simulation/test_simulation.py
 test: $(DEV) chromium promtool
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest $(SIMULATION)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --ignore $(SIMULATION)
 
 # The window is tried in a real browser. Without it, and without root, those tests fail and say so.
 chromium:

@@ -88,7 +88,7 @@ SMALL = Size(
 )
 TINY = Size(
     submitters=(1, 1),
-    each=3,
+    each=2,
     types=(1, 1),
     words=1,
     trouble_seconds=(0.4, 1.0),
@@ -96,9 +96,9 @@ TINY = Size(
     pause_seconds=5.0,
     freeze_seconds=8.0,
     operated=0.0,
-    alone=0.35,
+    alone=0.5,
 )
-SIZES = {"large": (0.035, LARGE), "small": (0.165, SMALL), "tiny": (0.8, TINY)}  # how often each
+SIZES = {"large": (0.035, LARGE), "small": (0.135, SMALL), "tiny": (0.83, TINY)}  # how often each
 QUIET_ONES = 0.9  # hosts that send nothing that decides nothing
 
 
