@@ -104,7 +104,7 @@ def test_without_the_api_submit_is_3_and_does_not_try_for_ages(place: Any) -> No
     ran = place.run("submit", "greet", '{"name": "Ada"}')
     assert (ran.code, ran.out) == (3, ""), repr(ran)
     assert "Is TransQueue running? Submitting again is safe." in ran.err
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 # init and check

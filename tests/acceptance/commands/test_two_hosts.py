@@ -60,11 +60,11 @@ def test_an_unreachable_mongodb_is_told_in_time(make_place: Any) -> None:
     began = time.monotonic()
     with ExitStack() as stack:
         commands = [stack.enter_context(place.start(*words)) for words in ALL_UNREACHABLE]
-        codes = [command.process.wait(30) for command in commands]
+        codes = [command.process.wait(60) for command in commands]
         assert codes == [3] * len(commands), commands
         assert all("could not check the database" in command.err for command in commands), commands
         assert not any("Traceback" in command.err for command in commands), commands
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 60
     assert not (place.folder / ".transqueue").exists()
 
 
