@@ -79,7 +79,7 @@ def test_ctrl_c_leaves_no_process_behind_and_keeps_the_data_for_the_next_start(p
         assert first.interrupt() == 0, repr(first)
         assert first.out.rstrip().endswith("Stopped. Everything accepted is kept.")
         assert "Traceback" not in first.err
-        place.wait_until(lambda: not first.left(), 5, f"no process is left: {first.left()}")
+        place.wait_until(lambda: not first.left(), 30, f"no process is left: {first.left()}")
     began = time.monotonic()
     with place.up() as second:
         print(f"ready, with its first deposit done, after {time.monotonic() - began:.1f} s")
@@ -95,7 +95,7 @@ def test_ctrl_c_while_it_starts_ends_it_quietly(place: Any) -> None:
         place.wait_until(starting.family, 10, "it has started a process")
         assert starting.interrupt() == 0, repr(starting)
         assert "Traceback" not in starting.err
-        place.wait_until(lambda: not starting.left(), 5, f"no process is left: {starting.left()}")
+        place.wait_until(lambda: not starting.left(), 30, f"no process is left: {starting.left()}")
 
 
 def test_when_up_is_killed_its_processes_are_gone_too(place: Any) -> None:
@@ -152,10 +152,10 @@ def test_after_a_process_of_the_api_is_killed_it_comes_back(battered: Any, proce
     place.wait_until(place.accepts, 20, "the door accepts")
     front, behind = door_of(battered)
     (behind if process == "behind" else front).kill()
-    place.wait_until(lambda: not place.accepts(), 5, "the door is shut")
+    place.wait_until(lambda: not place.accepts(), 30, "the door is shut")
     place.wait_until(place.accepts, 30, f"the door accepts again\n{battered}")
     assert state_of(place, deposit(place, "cora", 1)) == "done"
-    place.wait_until(lambda: not psutil.pid_exists(behind.pid), 5, "nothing of the old door is left")
+    place.wait_until(lambda: not psutil.pid_exists(behind.pid), 30, "nothing of the old door is left")
 
 
 def test_a_killed_worker_is_replaced(battered: Any) -> None:
