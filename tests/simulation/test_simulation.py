@@ -17,7 +17,7 @@ SEEDS = 10_000
 FAULTS = ("unsent", "unanswered", "late", "half", "slow", "election", "rolled back", "blocked", "went on alone")
 WINDOWS = tuple(f"struck at {name}" for name in ("find", "insert", "update", "findAndModify", "commitTransaction"))
 ENDS = ("done", "rejected", "dead", "cancelled")
-LEAST = {"large": 300, "small": 1_000, "2 hosts": 5_000}  # how many seeds of them: most are tiny
+LEAST = {"large": 250, "small": 900, "2 hosts": 4_400}  # how many seeds of them: most are tiny
 
 
 @pytest.mark.timeout(1800)  # how long it takes: docs/simulation.md

@@ -96,9 +96,9 @@ TINY = Size(
     pause_seconds=5.0,
     freeze_seconds=8.0,
     operated=0.0,
-    alone=0.5,
+    alone=0.6,
 )
-SIZES = {"large": (0.035, LARGE), "small": (0.135, SMALL), "tiny": (0.83, TINY)}  # how often each
+SIZES = {"large": (0.03, LARGE), "small": (0.1, SMALL), "tiny": (0.87, TINY)}  # how often each
 QUIET_ONES = 0.9  # hosts that send nothing that decides nothing
 
 
