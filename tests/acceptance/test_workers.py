@@ -228,15 +228,15 @@ def test_what_a_killed_worker_held_is_back_within_a_second_and_only_what_it_ran_
 def test_effects_happen_once_while_workers_are_killed_again_and_again(site: Any) -> None:
     site.plugin("waiting", WAITING)
     site.configure(workers={"processes": 4})
-    ids = site.enqueue("effect", *[{"seconds": 0.01}] * 300)
+    ids = site.enqueue("effect", *[{"seconds": 0.01}] * 700)
     running = site.work()
     for kills in range(20):
         _kill_one_that_runs(site, running, ids, done=12 * kills)
-    print(f"{site.count(ids, 'done')} of 300 done after 20 kills")
-    assert site.count(ids, "done") < 300
+    print(f"{site.count(ids, 'done')} of 700 done after 20 kills")
+    assert site.count(ids, "done") < 700
     ended = site.until(ids, "done", timeout=40, hurry=True)
-    assert [one["times"] for one in site.database["Effects"].find()] == [1] * 300
-    assert sum(one["value"] for one in site.database["Sums"].find()) == 300
+    assert [one["times"] for one in site.database["Effects"].find()] == [1] * 700
+    assert sum(one["value"] for one in site.database["Sums"].find()) == 700
     assert 1 <= sum(one["crashes"] for one in ended) <= 20
     assert len(running.events("worker.spawned")) <= 4 + 20
 
