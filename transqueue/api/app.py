@@ -49,23 +49,21 @@ def create_app(
     that serve nobody else. `reports` gives what the processes that live tell of their plugins. `dashboard` is the
     window at /ui, which needs a queue on MongoDB.
     """
-    shared: Any = {"queue": queue, "table": table, "config": config, "events": events}
-    reception = Reception(**shared, clock=clock, guard=guard, overload=overload)
-    return app_around(reception, **shared, reports=reports, parts=parts, dashboard=dashboard)
+    reception = Reception(
+        queue=queue, table=table, config=config, clock=clock, events=events, guard=guard, overload=overload
+    )
+    return app_around(reception, reports=reports, parts=parts, dashboard=dashboard)
 
 
 def app_around(
     reception: Reception,
     *,
-    queue: TransactionQueue,
-    table: PluginTable,
-    config: Config,
-    events: Events,
     reports: Reports = tuple,
     parts: Callable[[], Sequence[Part]] | None = None,
     dashboard: Blueprint | None = None,
 ) -> Flask:
-    """As `create_app`, for a reception that is there already, which was made of the same."""
+    """As `create_app`, for a reception that is there already."""
+    queue, table, config, events = reception.queue, reception.table, reception.config, reception.events
     app = Flask("transqueue", static_folder=None, template_folder="api/templates")
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.strict_slashes = False

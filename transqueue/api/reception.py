@@ -7,13 +7,14 @@ an author's kit goes without, until a test asks for something else than to submi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from ..access import Guard
 from ..clock import Clock
 from ..config import Config
 from ..events import Events
 from ..queue import TransactionQueue
-from ..submission import Admission, Table
+from ..submission import Admission
 from .answers import Reply
 from .doorkeeper import Doorkeeper
 from .gate import Environ
@@ -21,6 +22,9 @@ from .intake import Intake
 from .overload import Overload
 from .refusals import Refusals
 from .submissions import Submissions
+
+if TYPE_CHECKING:
+    from .catalog import PluginTable  # with Flask
 
 View = Callable[[Environ], Reply]
 
@@ -32,6 +36,7 @@ class Reception:
     serve nobody else.
 
     Attributes:
+        queue, table, config, events: what it was made of, for the rest of the application.
         views: by the path that is, letter by letter, the rule of their route.
     """
 
@@ -39,13 +44,14 @@ class Reception:
         self,
         *,
         queue: TransactionQueue,
-        table: Table,
+        table: PluginTable,
         config: Config,
         clock: Clock,
         events: Events,
         guard: Guard | None = None,
         overload: Overload | None = None,
     ) -> None:
+        self.queue, self.table, self.config, self.events = queue, table, config, events
         admission = Admission(table=table, default_type=config.default_type, clock=clock, events=events)
         overload = overload or Overload(queue.measures, clock, config.api.max_queued)
         submissions = Submissions(admission, Intake(queue), overload)

@@ -231,9 +231,10 @@ class Kit:
         return load_plugins(self.config, events=events, available=self.available)
 
     def _door(self, events: Events) -> Door:
-        shared: Any = {"queue": self.queue, "table": self._doors_table, "config": self.config, "events": events}
-        reception = Reception(**shared, clock=self.clock)
-        return Door(reception, lambda: import_module("transqueue.api.app").app_around(reception, **shared))
+        reception = Reception(
+            queue=self.queue, table=self._doors_table, config=self.config, clock=self.clock, events=events
+        )
+        return Door(reception, lambda: import_module("transqueue.api.app").app_around(reception))
 
     def _refuse_broken(self) -> None:
         for state in (*self._doors_table.failures(), *self._table.failures()):
