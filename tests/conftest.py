@@ -95,7 +95,7 @@ def wait_until() -> Callable[..., Any]:
 def _wait_until(
     condition: Callable[[], Any], timeout: float = 10, message: str = "", told: Callable[[], Any] = str
 ) -> Any:
-    """Call `condition` until it gives something true, and return that; fail after `timeout` seconds, of a fast one."""
+    """Call `condition` until it gives something true, and return that; fail after `SLOWER` times `timeout` seconds."""
     limit = time.monotonic() + timeout * SLOWER
     while not (found := condition()):
         if time.monotonic() > limit:

@@ -210,7 +210,7 @@ def test_lanes_are_looked_for_now_and_then_and_when_nothing_else_is_found(
 ) -> None:
     heard, sent = connect_heard(mongo_database)
     ordered, time = Ordered(heard._connection), [0.0]
-    ordered._fronts._monotonic = lambda: time[0]
+    ordered._walk._monotonic = lambda: time[0]
     enqueue(*(f"key-{number}" for number in range(8)))
 
     def asked(limit: int = 2) -> tuple[int, int]:

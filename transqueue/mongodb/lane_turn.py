@@ -133,7 +133,7 @@ class LaneTurn:
         query: Document = {"_id": {"$in": leased}} if leased is not None else {"lane": self.lane, **KEYED}
         query |= {"state": str(State.RUNNING), "plugin.name": self.plugin}
         hint = "held" if leased is None else "_id_"
-        rows = self._q.find(query, {"ordering_key": 1}, session=session, hint=hint) if leased != [] else ()
+        rows = self._q.find(query, {"ordering_key": 1}, session=session, hint=hint)
         return {row["_id"]: row["ordering_key"] for row in rows}
 
     def _lease(self, session: ClientSession) -> None:

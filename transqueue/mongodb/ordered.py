@@ -16,8 +16,8 @@ from ..order import choose
 from ..transaction import Transaction
 from .connection import CALL_SECONDS, Connection, answering, may_be_committed
 from .documents import decode
-from .fronts import Fronts
 from .lane_turn import FRONT, LaneTurn, key_id, row_of, standing
+from .lane_walk import LaneWalk
 
 LEASES_IN_A_ROW = 20  # while nothing may go and rows are being set aside
 
@@ -29,13 +29,13 @@ class Ordered:
         self._connection, self._front = connection, front
         self._yielding: set[tuple[str, int]] = set()  # what the last lease found: there the next need not look first
         self._q, self._keys, self._clock = connection.q, connection.keys, connection.clock
-        self._fronts = Fronts(connection)
+        self._walk = LaneWalk(connection)
 
     def lease(
         self, worker: str, plugin: str, types: Collection[str], limit: int, lanes: Sequence[int]
     ) -> Sequence[Transaction]:
         """As `TransactionQueue.lease_in_order` promises."""
-        for lane in self._fronts.walk(plugin, lanes) if limit > 0 else ():
+        for lane in self._walk.over(plugin, lanes) if limit > 0 else ():
             for _ in range(LEASES_IN_A_ROW):
                 turn = LaneTurn(self._connection, worker, plugin, types, limit, lane, front=self._front)
                 promising = (plugin, lane) in self._yielding or self._is_promising(turn)
@@ -43,7 +43,7 @@ class Ordered:
                 if taken := self._take(turn) if promising else []:
                     self._yielding.add((plugin, lane))
                     if len(taken) < limit:
-                        self._fronts.forget(plugin, lane)
+                        self._walk.forget(plugin, lane)
                     return taken
                 if not turn.set_aside:
                     break

@@ -209,7 +209,7 @@ class Worker:
         if self._looks_around(type):
             return self._counted(self._queue.lease(self._id, type, limit=limit, by_age=True), limit)
         leased = self._queue.lease(self._id, type, limit=limit, lanes=self._lanes)
-        if not leased and len(self._lanes) < LANES:  # the only worker of its host has looked everywhere
+        if not leased and len(self._lanes) < LANES:  # else it has looked everywhere, alone on its host
             leased = self._queue.lease(self._id, type, limit=limit)
         return self._counted(leased, limit)
 

@@ -14,7 +14,7 @@ from ..transaction import KEYED_LANES
 from .connection import Connection, answering
 
 BELIEVED_SECONDS, LONGEST_SECONDS = 0.25, 1.0
-SHARE = 20  # looking takes no more than a twentieth of the time, unless there seems to be nothing, or it takes long
+SHARE = 20  # asking takes a twentieth of the time at most, while it is quick and something is found
 
 
 @dataclass(slots=True)
@@ -25,15 +25,15 @@ class _Told:
     until: float = float("-inf")
 
 
-class Fronts:
-    """The lanes of each plugin, for one worker process."""
+class LaneWalk:
+    """Over the lanes of each plugin, for one worker process."""
 
     def __init__(self, connection: Connection) -> None:
         self._q, self._keys, self._clock = connection.q, connection.keys, connection.clock
         self._monotonic = connection.monotonic
         self._told: dict[str, _Told] = {}
 
-    def walk(self, plugin: str, lanes: Sequence[int]) -> Iterator[int]:
+    def over(self, plugin: str, lanes: Sequence[int]) -> Iterator[int]:
         """Those of the lanes that have a front, or keys to look at, in the order given.
 
         Whoever comes back for the next one had nothing of the last. After all that are known it is asked again, and the
@@ -55,10 +55,11 @@ class Fronts:
         self._told[plugin].lanes.discard(lane)
 
     def _ask(self, plugin: str) -> _Told:
-        began, of_plugin = self._monotonic(), {"lane": {"$in": [*KEYED_LANES]}}
+        began, now = self._monotonic(), self._clock.now()
+        among = {"$in": [*KEYED_LANES]}
         with answering("look for lanes"):
-            fronts = self._q.distinct("lane", {"ordered": True, "plugin.name": plugin, **of_plugin})
-            to_look_at = {**of_plugin, "look_at": {"$lte": self._clock.now()}, "plugin": plugin}
-            keys = self._keys.distinct("lane", to_look_at)
-        now = self._monotonic()
-        return _Told({*fronts, *keys}, now + min(max(BELIEVED_SECONDS, SHARE * (now - began)), LONGEST_SECONDS))
+            fronts = self._q.distinct("lane", {"ordered": True, "plugin.name": plugin, "lane": among})
+            keys = self._keys.distinct("lane", {"lane": among, "look_at": {"$lte": now}, "plugin": plugin})
+        ended = self._monotonic()
+        believed = min(max(BELIEVED_SECONDS, SHARE * (ended - began)), LONGEST_SECONDS)
+        return _Told({*fronts, *keys}, ended + believed)
