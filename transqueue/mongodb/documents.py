@@ -11,7 +11,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import Decimal
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from bson import Decimal128, Timestamp
 
@@ -22,10 +22,6 @@ Document = dict[str, Any]
 DOUBLE_DIGITS = 15  # so many decimal digits a double always gives back
 READABLE = {"$lte": VERSION}  # of `v`
 _TOLD = ("traceparent", "request_id")
-alike = attrgetter(
-    *("type", "state", "priority", "due_at", "created_at", "attempts", "max_attempts", "crashes", "submitter"),
-    *("after_dead", "plugin", *_TOLD),
-)
 _RESTORED = ("data", "result", "origin")
 _OTHERWISE = {*_RESTORED, "id", "state", "lease", "idempotency", "plugin", "on_end", "history", "v"}
 _AS_IT_IS = tuple(field.name for field in fields(Transaction) if field.name not in _OTHERWISE)
@@ -37,7 +33,7 @@ _BY_SERVER = Timestamp(0, 0)  # mongod fills it in when it inserts: the order of
 
 def encode(transaction: Transaction) -> Document:
     """The document of a new, queued transaction."""
-    return own(transaction) | common(transaction)
+    return own(transaction) | common(alike(transaction))
 
 
 def own(transaction: Transaction) -> Document:
@@ -56,27 +52,53 @@ def own(transaction: Transaction) -> Document:
     return document
 
 
-def common(transaction: Transaction) -> Document:
-    """The part that all which are submitted together may well have alike: it is made of what `alike` gives."""
+class Alike(NamedTuple):
+    """What all that are submitted together may well have alike."""
+
+    type: str
+    state: State
+    priority: int
+    due_at: datetime
+    created_at: datetime
+    attempts: int
+    max_attempts: int
+    crashes: int
+    submitter: str
+    after_dead: str
+    plugin: Stamp | None
+    traceparent: str | None
+    request_id: str | None
+
+
+_alike = attrgetter(*Alike._fields)
+
+
+def alike(transaction: Transaction) -> Alike:
+    """That of one transaction."""
+    return Alike._make(_alike(transaction))
+
+
+def common(alike: Alike) -> Document:
+    """The part of a document that is made of it."""
     document: Document = {
         "v": VERSION,
-        "type": transaction.type,
-        "state": transaction.state.value,
-        "priority": transaction.priority,
-        "due_at": transaction.due_at,
-        "created_at": transaction.created_at,
+        "type": alike.type,
+        "state": alike.state.value,
+        "priority": alike.priority,
+        "due_at": alike.due_at,
+        "created_at": alike.created_at,
         "accepted": _BY_SERVER,
-        "attempts": transaction.attempts,
-        "max_attempts": transaction.max_attempts,
-        "crashes": transaction.crashes,
-        "submitter": transaction.submitter,
+        "attempts": alike.attempts,
+        "max_attempts": alike.max_attempts,
+        "crashes": alike.crashes,
+        "submitter": alike.submitter,
         "history": [],
     }
-    if transaction.after_dead != "block":
-        document["after_dead"] = transaction.after_dead
-    if transaction.plugin:
-        document["plugin"] = _stamp(transaction.plugin)
-    return document | {name: value for name in _TOLD if (value := getattr(transaction, name)) is not None}
+    if alike.after_dead != "block":
+        document["after_dead"] = alike.after_dead
+    if alike.plugin:
+        document["plugin"] = _stamp(alike.plugin)
+    return document | {name: value for name in _TOLD if (value := getattr(alike, name)) is not None}
 
 
 def decode(document: Mapping[str, Any]) -> Transaction:

@@ -9,7 +9,7 @@ import bson
 from bson.codec_options import CodecOptions
 
 from ..transaction import Transaction
-from .documents import alike, common, encode, own
+from .documents import Alike, alike, common, encode, own
 
 _LENGTH = struct.Struct("<i")
 _ENDS = 5  # bytes: the length before the fields, and a zero after them
@@ -20,7 +20,10 @@ class Encoder:
 
     def __init__(self, options: CodecOptions[Any]) -> None:
         self._options = options
-        self._last: tuple[Any, bytes | None] = (None, None)  # what the last one had in common with others, and as BSON
+        self._last: tuple[Alike | None, bytes | None] = (
+            None,
+            None,
+        )  # what the last one had in common with others, and as BSON
 
     def __call__(self, transaction: Transaction) -> bytes:
         """The document of a new transaction.
@@ -34,7 +37,7 @@ class Encoder:
             self._last = (has, None)
             return bson.encode(encode(transaction), codec_options=self._options)
         if fields is None:
-            fields = self._fields(common(transaction))
+            fields = self._fields(common(has))
             self._last = (has, fields)
         mine = self._fields(own(transaction))
         return _LENGTH.pack(len(mine) + len(fields) + _ENDS) + mine + fields + b"\0"
