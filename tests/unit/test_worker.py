@@ -119,6 +119,19 @@ class House:
         """One of the key, in the keyed lane of this number; the bounds here have the plugin ""."""
         return self.enqueue(type, lane=KEYED_LANES[lane], ordering_key=key, plugin=Stamp("", "1"))
 
+    def run_and_hear(self, said, *where, coming=()):
+        """Run; in the first wait these types come and the bell says so, and what was asked before is forgotten."""
+
+        def ring():
+            del self.queue.asked[:]
+            for type in coming:
+                self.enqueue(type)
+            self.bell.said, self.bell.where = said, frozenset(where)
+            self.stop.then = lambda: None
+
+        self.stop.then = ring
+        self.worker.run()
+
     def turns(self, count):
         return [self.worker.turn() for _ in range(count)]
 
@@ -596,14 +609,7 @@ def test_where_something_was_heard_it_looks_first():
     house.stop.after = 2
     house.enqueue("a")
     house.turns(2)
-    del house.queue.asked[:]
-
-    def ring():
-        house.enqueue("d")
-        house.bell.said, house.bell.where = "ours", frozenset({"d"})
-
-    house.stop.then = ring
-    house.worker.run()
+    house.run_and_hear("ours", "d", coming=["d"])
     assert house.queue.of("lease")[0][0] == "d"
 
 
@@ -612,14 +618,7 @@ def test_beside_where_something_was_heard_one_question_is_asked_for_all():
     house.stop.after = 2
     house.enqueue("a")
     house.turns(2)
-
-    def ring():
-        del house.queue.asked[:]
-        house.bell.said, house.bell.where = "ours", frozenset({"d"})
-        house.stop.then = lambda: None
-
-    house.stop.then = ring
-    house.worker.run()
+    house.run_and_hear("ours", "d")
     assert [asked[:2] for asked in house.queue.asked][:3] == [("lease", "d"), ("lease", "d"), ("due", ["a", "b", "c"])]
 
 
@@ -647,14 +646,7 @@ def test_what_lies_in_a_lane_of_others_is_left_to_them_for_a_moment(ringing):
 def test_what_others_have_taken_meanwhile_costs_one_question():
     house = House("a", "b", bell=FakeBell())
     house.stop.after = 3
-
-    def ring():
-        del house.queue.asked[:]
-        house.bell.said, house.bell.where = "others", frozenset({"a"})
-        house.stop.then = lambda: None
-
-    house.stop.then = ring
-    house.worker.run()
+    house.run_and_hear("others", "a")
     assert house.queue.asked == [("due", ["a", "b"])]
 
 
