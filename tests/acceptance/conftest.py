@@ -29,6 +29,27 @@ ENDED = ("done", "rejected", "dead", "cancelled")
 
 Wait = Callable[..., Any]
 
+GOOD = """
+    from transqueue import handler
+
+    @handler("good")
+    def good(transaction, context):
+        return "good"
+"""
+STUCK = """
+    import os, time
+    from transqueue import handler, hookimpl
+
+    @hookimpl
+    def transqueue_startup(role):
+        if role == {role!r}:
+            {body}
+
+    @handler({name!r})
+    def stuck(transaction, context):
+        return "never"
+"""
+
 
 @pytest.fixture(scope="session")
 def make_site(
@@ -96,6 +117,14 @@ class Site:
         (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: acme-{name}\nVersion: 1.0\n")
         (information / "entry_points.txt").write_text(f"[transqueue.plugins]\n{name} = acme_{name}\n")
         self.enable(name)
+
+    def good_plugin(self, name: str = "good") -> None:
+        """Install one whose only handler, of the type `good`, is well."""
+        self.plugin(name, GOOD)
+
+    def stuck_plugin(self, name: str, role: str, body: str) -> None:
+        """Install one, with a handler of the type of its name, that does this when a process of this role starts."""
+        self.plugin(name, STUCK.format(name=name, role=role, body=body))
 
     def uninstall(self, name: str) -> None:
         (self.packages / f"acme_{name}.py").unlink()

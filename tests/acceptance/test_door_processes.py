@@ -19,26 +19,6 @@ import urllib3
 from transqueue.access import Scope
 from transqueue.access.strangers import BURST
 
-GOOD = """
-    from transqueue import handler
-
-    @handler("good")
-    def good(transaction, context):
-        return "good"
-"""
-ENDS = """
-    import os
-    from transqueue import handler, hookimpl
-
-    @hookimpl
-    def transqueue_startup(role):
-        if role == "api":
-            os._exit(3)
-
-    @handler("ends")
-    def ends(transaction, context):
-        return "never"
-"""
 BODY = {"type": "good", "data": {}}
 
 
@@ -95,7 +75,7 @@ def served(make_site: Any) -> Iterator[tuple[Any, Any]]:
     """A door of two processes, open."""
     site = make_site()
     site.configure(api={"processes": 2})
-    site.plugin("good", GOOD)
+    site.good_plugin()
     running = site.start("api")
     try:
         until_two(site)
@@ -207,8 +187,8 @@ def test_when_the_front_process_is_killed_none_is_left(served: Any) -> None:
 
 def test_a_plugin_that_ends_them_is_left_out_and_a_ctrl_c_ends_all(site: Any) -> None:
     site.configure(api={"processes": 2})
-    site.plugin("good", GOOD)
-    site.plugin("ends", ENDS)
+    site.good_plugin()
+    site.stuck_plugin("ends", "api", "os._exit(3)")
     running = site.start("up")
     until_two(site)
     running.until_ready()

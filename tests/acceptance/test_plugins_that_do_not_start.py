@@ -9,26 +9,6 @@ from typing import Any
 
 import pytest
 
-GOOD = """
-    from transqueue import handler
-
-    @handler("good")
-    def good(transaction, context):
-        return "good"
-"""
-STUCK = """
-    import os, time
-    from transqueue import handler, hookimpl
-
-    @hookimpl
-    def transqueue_startup(role):
-        if role == {role!r}:
-            {body}
-
-    @handler({name!r})
-    def stuck(transaction, context):
-        return "never"
-"""
 SEGFAULTS = """
     import os, signal
     from transqueue import handler
@@ -58,12 +38,12 @@ TOLD_IN_API = {
 def running(make_site: Any) -> Any:
     """All of them in one run, until a worker is ready."""
     site = make_site()
-    site.plugin("good", GOOD)
-    site.plugin("hangs", STUCK.format(name="hangs", role="worker", body="time.sleep(600)"))
-    site.plugin("exits", STUCK.format(name="exits", role="worker", body="os._exit(3)"))
+    site.good_plugin()
+    site.stuck_plugin("hangs", "worker", "time.sleep(600)")
+    site.stuck_plugin("exits", "worker", "os._exit(3)")
     site.plugin("segfaults", SEGFAULTS)
-    site.plugin("holds", STUCK.format(name="holds", role="api", body="time.sleep(600)"))
-    site.plugin("ends", STUCK.format(name="ends", role="api", body="os._exit(3)"))
+    site.stuck_plugin("holds", "api", "time.sleep(600)")
+    site.stuck_plugin("ends", "api", "os._exit(3)")
     waiting = [id for name in TOLD for id in site.enqueue(name, {})]
     up = site.start("up", TRANSQUEUE_PROBE_SECONDS="4")
     try:
@@ -113,7 +93,7 @@ def test_the_door_the_metrics_and_the_command_tell_the_same_of_the_workers(runni
     ],
 )
 def test_strictly_it_refuses_the_start(site: Any, command: str, role: str, reason: str) -> None:
-    site.plugin("exits", STUCK.format(name="exits", role=role, body="os._exit(3)"))
+    site.stuck_plugin("exits", role, "os._exit(3)")
     running = site.start(command, TRANSQUEUE_STRICT="1")
     assert running.ends(60) == 2
     assert f"plugin 'exits' is broken (startup): {reason}" in running.log
@@ -121,7 +101,7 @@ def test_strictly_it_refuses_the_start(site: Any, command: str, role: str, reaso
 
 
 def _refuses_to_reload_with_one_that_hangs(site: Any, running: Any) -> None:
-    site.plugin("holds", STUCK.format(name="holds", role="api", body="time.sleep(600)"))
+    site.stuck_plugin("holds", "api", "time.sleep(600)")
     running.process.send_signal(signal.SIGHUP)
     site.wait_until(lambda: running.events("reload.refused"), timeout=60, message="the reload is refused")
     reason = running.events("reload.refused")[0]["reason"]
@@ -131,8 +111,8 @@ def _refuses_to_reload_with_one_that_hangs(site: Any, running: Any) -> None:
 
 
 def test_the_api_by_itself_opens_and_reloads_without_it(site: Any) -> None:
-    site.plugin("good", GOOD)
-    site.plugin("ends", STUCK.format(name="ends", role="api", body="os._exit(3)"))
+    site.good_plugin()
+    site.stuck_plugin("ends", "api", "os._exit(3)")
     site.configure(plugins={"ends": {"enabled": True, "handlers": {"ends": {"max_attempts": 2}}}})
     running = site.start("api", TRANSQUEUE_PROBE_SECONDS="4")
     site.wait_until(site._is_open, timeout=60, message="the door opens")
