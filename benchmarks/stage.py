@@ -38,7 +38,7 @@ READY_SECONDS = 60.0
 STOP_SECONDS = 20.0
 LOOK_SECONDS = 0.02
 CACHE = "cache_size=2G"  # of mongod; its private default is meant for small machines
-HISTORY_SECONDS = 300  # what a mongod keeps by default
+HISTORY_SECONDS = 300  # what a mongod keeps by default; the private one keeps none
 
 Document = dict[str, Any]
 
@@ -74,13 +74,13 @@ class Stage:
         return f"{found}, one-node replica set, {CACHE}, writes with w: majority and j: true"
 
     @contextmanager
-    def history(self, seconds: int) -> Iterator[None]:
-        """Have mongod keep the past for so long meanwhile."""
+    def history(self) -> Iterator[None]:
+        """Have mongod keep its past meanwhile, as one of your own does unless told otherwise."""
         try:
-            self._keep_history(seconds)
+            self._keep_history(HISTORY_SECONDS)
             yield
         finally:
-            self._keep_history(HISTORY_SECONDS)
+            self._keep_history(0)
 
     def _keep_history(self, seconds: int) -> None:
         self.client.admin.command("setParameter", 1, minSnapshotHistoryWindowInSeconds=seconds)

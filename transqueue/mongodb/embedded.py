@@ -170,6 +170,7 @@ class PrivateMongod:
             "--noscripting",
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
             *("--setParameter", "transactionLifetimeLimitSeconds=10"),
+            *("--setParameter", "minSnapshotHistoryWindowInSeconds=0"),  # a fifth faster, and no slower in long drains
             *self._extra_arguments,
         ]
 

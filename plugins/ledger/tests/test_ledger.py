@@ -10,6 +10,8 @@ from types import SimpleNamespace
 import pytest
 from bson import Decimal128
 from click.testing import CliRunner
+from pymongo.errors import OperationFailure
+from transqueue_ledger import audit as ledger_audit
 from transqueue_ledger.audit import Difference, audit
 from transqueue_ledger.commands import ledger
 from transqueue_ledger.deposits import Deposit, deposit
@@ -220,6 +222,32 @@ def test_verify_reads_one_moment_while_deposits_go_on(database):
     finally:
         stop.set()
         thread.join(60)
+
+
+def past_kept(database):
+    name = "minSnapshotHistoryWindowInSeconds"
+    return database.client.admin.command({"getParameter": 1, name: 1})[name]
+
+
+def test_verify_has_the_server_keep_its_past_only_meanwhile(database, monkeypatch):
+    kept = []
+    sums = ledger_audit._sums
+    monkeypatch.setattr(ledger_audit, "_sums", lambda *given: kept.append(past_kept(database)) or sums(*given))
+    put(database, "ann", 1)
+    before = past_kept(database)
+    assert before < 300
+    assert audit(database).differences == ()
+    assert (kept, past_kept(database)) == ([3600], before)
+
+
+def test_verify_that_the_server_forgets_too_soon_says_what_to_do(database, monkeypatch):
+    def forgets(*_):
+        raise OperationFailure("Read timestamp is older than the oldest available timestamp.", 239)
+
+    monkeypatch.setattr(ledger_audit, "_sums", forgets)
+    answer = invoke(database, "verify")
+    assert isinstance(answer.exception, Refused)
+    assert "minSnapshotHistoryWindowInSeconds" in str(answer.exception)
 
 
 def test_balance_prints_digits_without_an_exponent(database):

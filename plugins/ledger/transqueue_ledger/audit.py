@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from typing import Any
 
 from bson import Decimal128
+from pymongo.errors import OperationFailure
+
+DEFAULT_PAST, LONG_PAST = 300, 3600  # seconds that a server keeps, unless told otherwise, and that any audit takes
+_PAST = "minSnapshotHistoryWindowInSeconds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +35,12 @@ class Audit:
 
 
 def audit(database: Any) -> Audit:
-    """Compare Bank with Ledger as both were at one moment (a snapshot session); needs MongoDB 5 or newer."""
-    with database.client.start_session(snapshot=True) as session:
+    """Compare Bank with Ledger as both were at one moment (a snapshot session); needs MongoDB 5 or newer.
+
+    Raises:
+        OperationFailure: among others `SnapshotTooOld`, when it took longer than the server keeps its past.
+    """
+    with _keeping_the_past(database.client), database.client.start_session(snapshot=True) as session:
         sums = _sums(database, session)
         balances = _balances(database, session)
     with localcontext(prec=60):
@@ -42,6 +51,22 @@ def audit(database: Any) -> Audit:
         total=total,
         differences=tuple(_differences(balances, sums)),
     )
+
+
+@contextmanager
+def _keeping_the_past(client: Any) -> Generator[None]:
+    """Have a server that forgets at once, as the private mongod does, remember meanwhile; not all users may."""
+    kept = LONG_PAST
+    with suppress(OperationFailure):
+        kept = client.admin.command({"getParameter": 1, _PAST: 1})[_PAST]
+        if kept < DEFAULT_PAST:
+            client.admin.command({"setParameter": 1, _PAST: LONG_PAST})
+    try:
+        yield
+    finally:
+        if kept < DEFAULT_PAST:
+            with suppress(OperationFailure):
+                client.admin.command({"setParameter": 1, _PAST: kept})
 
 
 def _sums(database: Any, session: Any) -> Mapping[str, tuple[Decimal, int]]:

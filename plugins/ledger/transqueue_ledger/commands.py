@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import click
+from pymongo.errors import OperationFailure
 
 from transqueue import hookimpl
 
@@ -13,6 +14,7 @@ from .audit import Audit, Difference, audit
 from .money import written
 
 SHOWN = 20
+SNAPSHOT_TOO_OLD = 239
 
 
 @hookimpl
@@ -31,7 +33,15 @@ def ledger() -> None:
 @click.pass_context
 def verify(context: click.Context, as_json: bool) -> None:
     """Check that every balance is the sum of its entries. Exit code 0: it is so; 1: it is not."""
-    found = audit(context.obj.database)
+    try:
+        found = audit(context.obj.database)
+    except OperationFailure as error:
+        if error.code != SNAPSHOT_TOO_OLD:
+            raise
+        context.obj.fail(
+            "not verified: the server keeps its past for less time than it takes to read the books; "
+            "set its parameter minSnapshotHistoryWindowInSeconds higher, and try again"
+        )
     click.echo(_json(found) if as_json else _text(found))
     context.exit(1 if found.differences else 0)
 
