@@ -103,6 +103,20 @@ def test_a_running_and_an_ended_one_have_the_published_shapes(desk, database):
     assert found["history"] == [{**ended, "leased_at": held.lease.at}]
 
 
+def test_what_was_leased_is_told_as_what_is_stored(desk):
+    worker, since = desk.worker(), NOW - timedelta(hours=1)
+    ended = {"transaction_id": "1", "created_at": NOW, "finished_at": NOW, "result": {"at": "2026"}, "error": None}
+    made = {"idempotency": Idempotency("k", "h"), "plugin": Stamp("ledger", "1.0", "s"), "submitter": "shop"}
+    held = desk.leased(worker, origin=ended, parent="1", **made)
+    assert held == desk.get(held)
+    later = Outcome(verb=Verb.RETRY, error={"type": "E", "message": "m"}, due_at=held.due_at, deferred_since=since)
+    desk.queue.settle([Settlement(held, later)])
+    desk.enqueue()
+    again, _ = desk.queue.lease(worker, held.type, limit=2)
+    assert again == desk.get(held)
+    assert (again.deferred_since, again.origin, len(again.history)) == (since, ended, 1)
+
+
 def test_the_database_keeps_one_transaction_per_submitter_and_key_by_itself(desk, database):
     given = desk.enqueue(submitter="shop", idempotency=Idempotency("k", "h"))
     copy = row(database, given) | {"_id": "0" * 21}

@@ -5,7 +5,6 @@ Nothing of the application is imported before it is made, so that those who only
 
 from __future__ import annotations
 
-import gc
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,11 +15,11 @@ from typing import Any
 from ..config import Config
 from ..errors import TransQueueError
 from ..plugins.enabled import Before
+from ..process.collector import spare_the_collector
 from ..process.lifeline import die_with_parent
 from ..process.offspring import become_founder
 from .balance import Balance, Share
 
-COLLECT_AFTER = (20_000, 20, 20)  # a batch makes as many objects, which all live until it is answered
 CONNECTIONS = 1024  # at once; the server accepts no more
 BROKEN = "TRANSQUEUE_BROKEN"  # in the application's config: why, by the plugins that do not work in its process
 
@@ -55,15 +54,8 @@ def load(loader: Loader, threads: int, front: int, number: int, before: Before, 
     except TransQueueError as error:
         said.send(str(error))
         raise SystemExit(str(error)) from error
-    _spare_the_collector()
+    spare_the_collector()
     said.send(dict(application.config.get(BROKEN, {})))
     share = Share(balance, number) if balance.processes > 1 else None
     gate = import_module(f"{__package__}.gate").Gate
     return gate(application, slots=threads, readers=CONNECTIONS // 2, share=share)
-
-
-def _spare_the_collector() -> None:
-    """What is loaded stays: it is not looked through again each time that batches have made many objects."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECT_AFTER)

@@ -92,6 +92,8 @@ class Connection:
             raise TopologyRefused(f"mongodb.uri: {error}") from error
         self.database: Database[Document] = _safe(self.client, database)
         self.q: Collection[Document] = self.database["Q"]
+        zoneless: CodecOptions[Document] = CodecOptions(tz_aware=False)
+        self.q_zoneless = self.q.with_options(codec_options=zoneless)  # for `decode_leased`
         self.workers: Collection[Document] = self.database["Workers"]
         self.lanes: Collection[Document] = self.database["Lanes"]
         self.keys: Collection[Document] = self.database["Keys"]

@@ -17,7 +17,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,9 +25,9 @@ from pymongo import ASCENDING, ReturnDocument, UpdateOne
 from pymongo.client_session import ClientSession
 
 from ..order import Row, choose
-from ..transaction import State
+from ..transaction import Lease, State
 from .connection import Connection
-from .documents import Document, is_newer
+from .documents import Document, in_utc, is_newer
 from .indexes import KEYED
 
 FRONT = 500  # rows of a lane that one lease looks at
@@ -47,7 +47,7 @@ class LaneTurn:
     """A lease to be taken; the session may call `take` several times, the last time is what counts.
 
     Attributes:
-        taken: ids of what was leased, in order, under `token`.
+        taken: ids of what was leased, in order, under `lease`.
         set_aside: how many rows were set aside.
     """
 
@@ -62,9 +62,11 @@ class LaneTurn:
         *,
         front: int = FRONT,
     ) -> None:
-        self._q, self._lanes, self._keys = connection.q, connection.lanes, connection.keys
-        self._clock, self._worker, self._limit, self._front = connection.clock, worker, limit, front
-        self.plugin, self.types, self.lane, self.token = plugin, types, lane, uuid.uuid4().hex
+        self._q, self._zoneless = connection.q, connection.q_zoneless
+        self._lanes, self._keys = connection.lanes, connection.keys
+        self._clock, self._limit, self._front = connection.clock, limit, front
+        self.plugin, self.types, self.lane = plugin, types, lane
+        self.lease = Lease(uuid.uuid4().hex, worker, self._clock.now())
         self.taken: list[str] = []
         self.set_aside = 0
 
@@ -106,8 +108,12 @@ class LaneTurn:
     def front(self, session: ClientSession | None, size: int) -> list[Document]:
         """The first rows of the lane that are not aside, in the order accepted."""
         query = {"ordered": True, "plugin.name": self.plugin, "lane": self.lane}
-        rows = self._q.find(query, _ROW, session=session, hint="front")
-        return list(rows.sort("accepted", ASCENDING).limit(size))
+        found = self._zoneless.find(query, _ROW, session=session, hint="front").batch_size(size + 1)
+        rows = list(found.sort("accepted", ASCENDING).limit(size))
+        for row in rows:
+            in_utc(row, "due_at")
+            in_utc(row.get("lease", {}), "at")
+        return rows
 
     def _write_lane(self, session: ClientSession) -> Document:
         """Make this lease the only one on the lane; the lane as it is."""
@@ -137,8 +143,7 @@ class LaneTurn:
         return {row["_id"]: row["ordering_key"] for row in rows}
 
     def _lease(self, session: ClientSession) -> None:
-        lease = {"token": self.token, "worker": self._worker, "at": self._clock.now()}
-        running = {"$set": {"state": str(State.RUNNING), "lease": lease}}
+        running = {"$set": {"state": str(State.RUNNING), "lease": asdict(self.lease)}}
         self._q.update_many({"_id": {"$in": self.taken}}, running, session=session)
 
     def _note_leased(self, ids: Sequence[str], session: ClientSession) -> None:

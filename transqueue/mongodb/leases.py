@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict
 
 from pymongo import ReturnDocument
 from pymongo.errors import PyMongoError
@@ -17,7 +18,7 @@ from ..errors import TrackLost
 from ..transaction import FREE_LANES, KEYED_LANES, VERSION, Lease, State, Transaction
 from .candidates import Candidates
 from .connection import Connection, answering
-from .documents import READABLE, Document, decode
+from .documents import LEASED, READABLE, Document, decode_leased
 
 ALL_LANES = (*FREE_LANES, *KEYED_LANES)
 
@@ -27,7 +28,7 @@ class Leases:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._q, self._clock = connection.q, connection.clock
+        self._q, self._zoneless, self._clock = connection.q, connection.q_zoneless, connection.clock
         self._candidates = Candidates(connection)
 
     def hear(self, type: str, lane: int, id: str) -> None:
@@ -66,18 +67,20 @@ class Leases:
             raise TrackLost(f"unknown whether {len(ids)} transactions were leased: {error}") from error
 
     def _take(self, worker: str, ids: list[str], token: str) -> list[Transaction]:
-        lease = {"token": token, "worker": worker, "at": self._clock.now()}
+        lease = Lease(token, worker, self._clock.now())
         free = {"_id": {"$in": ids}, "state": str(State.QUEUED), "v": READABLE}
-        taking = {"$set": {"state": str(State.RUNNING), "lease": lease}}
+        taking = {"$set": {"state": str(State.RUNNING), "lease": asdict(lease)}}
         rows: Iterable[Document | None] = ()
         if len(ids) == 1:  # taken and read at once: of one that just came, each question lengthens the wait
-            rows = [self._q.find_one_and_update(free, taking, return_document=ReturnDocument.AFTER)]
+            after = ReturnDocument.AFTER
+            rows = [self._zoneless.find_one_and_update(free, taking, LEASED, return_document=after)]
         elif self._q.update_many(free, taking).modified_count:
-            rows = self._q.find({"_id": {"$in": ids}, "lease.token": token}).batch_size(len(ids) + 1)
-        mine = {row["_id"]: decode(row) for row in rows if row}
-        if not mine:
+            mine = {"_id": {"$in": ids}, "lease.token": token}
+            rows = self._zoneless.find(mine, LEASED).batch_size(len(ids) + 1)
+        taken = {row["_id"]: decode_leased(row, lease) for row in rows if row}
+        if not taken:
             self._step_over_newer(ids)
-        return [mine[one] for one in ids if one in mine]
+        return [taken[one] for one in ids if one in taken]
 
     def _step_over_newer(self, ids: list[str]) -> None:
         """Nothing was taken: either others were faster, or all are of a newer format, and those behind them wait."""

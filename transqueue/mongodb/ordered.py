@@ -15,7 +15,7 @@ from ..errors import QueueUnavailable, TrackLost
 from ..order import choose
 from ..transaction import Transaction
 from .connection import CALL_SECONDS, Connection, answering, may_be_committed
-from .documents import decode
+from .documents import LEASED, decode_leased
 from .lane_turn import FRONT, LaneTurn, key_id, row_of, standing
 from .lane_walk import LaneWalk
 
@@ -28,7 +28,7 @@ class Ordered:
     def __init__(self, connection: Connection, *, front: int = FRONT) -> None:
         self._connection, self._front = connection, front
         self._yielding: set[tuple[str, int]] = set()  # what the last lease found: there the next need not look first
-        self._q, self._keys, self._clock = connection.q, connection.keys, connection.clock
+        self._zoneless, self._keys, self._clock = connection.q_zoneless, connection.keys, connection.clock
         self._walk = LaneWalk(connection)
 
     def lease(
@@ -80,7 +80,8 @@ class Ordered:
     def _taken(self, turn: LaneTurn) -> Sequence[Transaction]:
         if not turn.taken:
             return []
-        mine = {"_id": {"$in": turn.taken}, "lease.token": turn.token}
+        mine = {"_id": {"$in": turn.taken}, "lease.token": turn.lease.token}
         with pymongo.timeout(CALL_SECONDS):
-            found = {document["_id"]: decode(document) for document in self._q.find(mine)}
+            rows = self._zoneless.find(mine, LEASED).batch_size(len(turn.taken) + 1)
+            found = {row["_id"]: decode_leased(row, turn.lease) for row in rows}
         return [found[one] for one in turn.taken if one in found]

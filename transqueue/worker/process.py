@@ -27,6 +27,7 @@ from ..executor import Bound, Executor
 from ..mongodb import connect
 from ..plugins import HandlerTable, load_plugins
 from ..plugins.reporting import Reporting
+from ..process.collector import spare_the_collector
 from ..process.event_loop import EventLoop
 from ..process.lifeline import LeaseAlarm, boot_time, die_with_parent
 from ..process.marker import Marker
@@ -101,6 +102,7 @@ def _live(assignment: Assignment, events: Events) -> None:
         before("", "")
         queue.catalog.remember(table.working_types())
         worker = _assemble(assignment, queue, table, bounds, stop, events)
+        spare_the_collector()
         _begin(assignment, queue, alarm, table, bounds)
     except TransQueueError as error:
         events.emit("worker.boot_failed", message=str(error))
