@@ -178,7 +178,7 @@ def test_the_next_version_beside_it_processes_both_formats(queue, worker, enqueu
 
 def test_a_start_does_not_wait_for_an_index_of_a_large_queue(hanging_builds, mongo_uri, mongo_database, q, enqueue):
     enqueue()
-    q.drop_index("dead")
+    q.drop_index("ended")
     q.drop_index("due")
     with hanging_builds() as until_built:
         started = connect(mongo_uri, mongo_database)
@@ -219,8 +219,8 @@ def hanging_builds(mongo_client, wait_until, monkeypatch):
 
 
 def test_an_index_of_another_version_under_the_same_name_stops_no_start(mongo_uri, mongo_database, queue, q):
-    q.drop_index("dead")
-    q.create_index([("state", 1), ("finished_at", -1), ("of_the_next_version", 1)], name="dead")
+    q.drop_index("ended")
+    q.create_index([("state", 1), ("finished_at", -1), ("of_the_next_version", 1)], name="ended")
     connect(mongo_uri, mongo_database).close()
 
 

@@ -43,7 +43,7 @@ Answer = TypeVar("Answer")
 CALL_SECONDS = 5.0
 PATIENCE_SECONDS = 20.0  # how long a worker repeats a settlement whose answer did not come
 REPEAT_SECONDS = 0.2
-WIRE_VERSION_4_4 = 9
+WIRE_VERSION_6 = 17  # the first with `$in` in partial indexes
 KEEP_WORKERS_SECONDS = 24 * 3600
 
 
@@ -92,8 +92,6 @@ class Connection:
             raise TopologyRefused(f"mongodb.uri: {error}") from error
         self.database: Database[Document] = _safe(self.client, database)
         self.q: Collection[Document] = self.database["Q"]
-        zoneless: CodecOptions[Document] = CodecOptions(tz_aware=False)
-        self.q_zoneless = self.q.with_options(codec_options=zoneless)  # for `decode_leased`
         self.workers: Collection[Document] = self.database["Workers"]
         self.lanes: Collection[Document] = self.database["Lanes"]
         self.keys: Collection[Document] = self.database["Keys"]
@@ -114,6 +112,11 @@ class Connection:
             ensure(self.keys, [IndexModel([("lane", ASCENDING), ("look_at", ASCENDING)], name="look")])
             old = IndexModel([("ended_at", ASCENDING)], name="old", expireAfterSeconds=KEEP_WORKERS_SECONDS)
             ensure(self.workers, [old])
+
+    @cached_property
+    def q_zoneless(self) -> Collection[Document]:
+        """Q for those who read very much, and know where its times are: see `documents.decode_leased`."""
+        return self.q.with_options(codec_options=CodecOptions(tz_aware=False))
 
     @cached_property
     def in_session(self) -> Database[Document]:
@@ -222,8 +225,8 @@ def _refuse_weaker_writes(uri: str) -> None:
 
 
 def _refuse_topology(hello: Mapping[str, Any]) -> None:
-    if hello.get("maxWireVersion", 0) < WIRE_VERSION_4_4:
-        raise TopologyRefused("this MongoDB is older than 4.4: TransQueue needs 4.4 or newer (7 or 8 is advised)")
+    if hello.get("maxWireVersion", 0) < WIRE_VERSION_6:
+        raise TopologyRefused("this MongoDB is older than 6.0: TransQueue needs 6.0 or newer (7 or 8 is advised)")
     if "setName" not in hello and hello.get("msg") != "isdbgrid":
         raise TopologyRefused(
             "this mongod is a standalone: TransQueue needs a replica set, which may have one member. Start mongod "

@@ -1,6 +1,6 @@
 """Dead transactions by what they died of, and given more attempts together.
 
-Everything is read from the index of dead ones, which has their causes; living transactions cost it nothing.
+Everything is read from the index of what has ended, which has the causes of the dead; the others cost it nothing.
 """
 
 from __future__ import annotations
@@ -11,17 +11,20 @@ from datetime import datetime, timedelta
 
 from pymongo import ASCENDING, DESCENDING, UpdateOne
 
+from ..admin.cause import parts_of
 from ..transaction import HISTORY_KEPT, State
 from .connection import Connection, answering
 from .counting import counted
 from .documents import Document
+from .indexes import INDEX_OF
 from .ordered import Ordered
 
 CAUSES = 50  # that are told at once
 COUNTED = 10_000  # of one cause; more is "more"
 REDRIVEN = 10_000  # by one word of an operator
 _BATCH = 500
-_DEAD = {"state": str(State.DEAD)}
+_DEAD: Document = {"state": str(State.DEAD)}
+_INDEX = INDEX_OF[State.DEAD]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,15 +73,20 @@ class Failures:
             ]
 
     def _ends(self, direction: int) -> dict[str, Document]:
-        """By cause, the first or the last death, by leaping from cause to cause."""
-        sort = {"$sort": {"state": -direction, "cause": -direction, "finished_at": direction, "_id": direction}}
+        """By cause, the first or the last death, by leaping from type to type and from cause to cause."""
+        back = -direction
+        order = {"state": back, "type": back, "cause": back, "finished_at": direction, "_id": direction}
         taken = {"at": {"$first": "$finished_at"}, "sample": {"$first": "$_id"}}
-        rows = self._q.aggregate([{"$match": _DEAD}, sort, {"$group": {"_id": "$cause", **taken}}], hint="dead")
-        return {row["_id"]: row for row in rows if row["_id"] is not None}
+        found: dict[str, Document] = {}
+        for type in self._q.distinct("type", _DEAD):
+            among = _DEAD | {"type": {"$eq": type}}
+            steps = [{"$match": among}, {"$sort": order}, {"$group": {"_id": "$cause", **taken}}]
+            found |= {row["_id"]: row for row in self._q.aggregate(steps, hint=_INDEX) if row["_id"] is not None}
+        return found
 
     def _counted(self, cause: str, finished_at: Document | None = None) -> int:
-        among = {**_DEAD, "cause": cause} | ({"finished_at": finished_at} if finished_at else {})
-        return counted(self._q, among, hint="dead", limit=COUNTED)
+        among = dead_of(cause) | ({"finished_at": finished_at} if finished_at else {})
+        return counted(self._q, among, hint=_INDEX, limit=COUNTED)
 
     def count(self, cause: str, *, until: datetime) -> int:
         """How many died of this cause until a moment; at most `REDRIVEN` are counted.
@@ -87,7 +95,7 @@ class Failures:
             QueueUnavailable: the database did not answer.
         """
         with answering("count failures"):
-            return counted(self._q, _died(cause, until), hint="dead", limit=REDRIVEN)
+            return counted(self._q, _died(cause, until), hint=_INDEX, limit=REDRIVEN)
 
     def redrive(self, cause: str, *, until: datetime, more_attempts: int, per_second: float | None) -> int:
         """`dead` → `queued` for those that died of this cause until a moment, the earliest first, `REDRIVEN` at most.
@@ -100,7 +108,7 @@ class Failures:
         """
         moved, now = 0, self._clock.now()
         with answering("redrive"):
-            rows = self._q.find(_died(cause, until), {"_id": 1}, hint="dead").sort("finished_at", ASCENDING)
+            rows = self._q.find(_died(cause, until), {"_id": 1}, hint=_INDEX).sort("finished_at", ASCENDING)
             ids = [row["_id"] for row in rows.limit(REDRIVEN)]
             for start in range(0, len(ids), _BATCH):
                 batch = ids[start : start + _BATCH]
@@ -115,7 +123,7 @@ class Failures:
         return moved
 
     def _redrive(self, id: str, cause: str, due_at: datetime, more_attempts: int) -> UpdateOne:
-        return UpdateOne({"_id": id, **_DEAD, "cause": cause}, redriven(self._clock.now(), due_at, more_attempts))
+        return UpdateOne({"_id": id, **dead_of(cause)}, redriven(self._clock.now(), due_at, more_attempts))
 
     def _keys(self, ids: Sequence[str]) -> set[tuple[str, str]]:
         rows = self._q.find(
@@ -139,8 +147,14 @@ def redriven(now: datetime, due_at: datetime, more_attempts: int) -> list[Docume
     return [{"$set": changes | dict.fromkeys(gone, "$$REMOVE")}]
 
 
+def dead_of(cause: str) -> Document:
+    """What died of it; a cause begins with the type, by which the index comes first."""
+    type, _, _ = parts_of(cause)
+    return {**_DEAD, "type": {"$eq": type}, "cause": {"$eq": cause}}
+
+
 def _died(cause: str, until: datetime) -> Document:
-    return {**_DEAD, "cause": cause, "finished_at": {"$lte": until}}
+    return dead_of(cause) | {"finished_at": {"$lte": until}}
 
 
 def _delay(place: int, per_second: float | None) -> timedelta:

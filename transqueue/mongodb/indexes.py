@@ -7,6 +7,9 @@ Each index of Q has only what is in some state, for two reasons: a transaction t
 the keys that it leaves behind stand in nobody's way. Removed keys stay for minutes, and mongod steps over every one
 that follows what was asked for: with `running` behind `queued` in one index, looking for a type that has nothing due
 led through everything leased lately.
+
+There are as few as can be: for each document that a session updates, and each index, MongoDB 6 reads and parses the
+whole list of them twice, so what a session costs grows with the square of their number (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.collection import Collection as Documents
 from pymongo.errors import PyMongoError
 
-from ..transaction import State
+from ..transaction import ENDED, State
 
 # What is due: one short scan, no sort in memory, and covered, so that choosing candidates touches no document.
 _DUE = [
@@ -38,9 +41,14 @@ _HELD = [("state", ASCENDING), ("lease.worker", ASCENDING), ("type", ASCENDING)]
 # The keyed ones that have not left their key: by lane, without those set aside, and by key, with them.
 _FRONT = [("ordered", ASCENDING), ("plugin.name", ASCENDING), ("lane", ASCENDING), ("accepted", ASCENDING)]
 _ORDER = [("plugin.name", ASCENDING), ("ordering_key", ASCENDING), ("accepted", ASCENDING)]
-# What has ended: newest first for a state and a type; the dead also by what they died of.
-_ENDED = [("state", ASCENDING), ("type", ASCENDING), ("_id", DESCENDING)]
-_DEAD = [("state", ASCENDING), ("cause", ASCENDING), ("finished_at", DESCENDING), ("_id", DESCENDING)]
+# What has ended, by state and type; the dead also by what they died of, the latest first.
+_ENDED = [
+    ("state", ASCENDING),
+    ("type", ASCENDING),
+    ("cause", ASCENDING),
+    ("finished_at", DESCENDING),
+    ("_id", DESCENDING),
+]
 # What handlers and ends have enqueued, by the transaction that did; what was submitted has no key in it.
 _PARENT = [("parent", ASCENDING), ("_id", ASCENDING)]
 _KEY = [("submitter", ASCENDING), ("idempotency.key", ASCENDING)]
@@ -50,21 +58,11 @@ Q_INDEXES = [
     IndexModel(_HELD, name="held", partialFilterExpression={"state": "running"}),
     IndexModel(_FRONT, name="front", partialFilterExpression={"ordered": True}),
     IndexModel(_ORDER, name="order", partialFilterExpression=KEYED),
-    # By the alphabet: `cancelled`, `dead` and `done` come before `queued`. MongoDB before 6 has no `$in` here.
-    IndexModel(_ENDED, name="ended", partialFilterExpression={"state": {"$lt": "queued"}}),
-    IndexModel(_ENDED, name="rejected", partialFilterExpression={"state": "rejected"}),
-    IndexModel(_DEAD, name="dead", partialFilterExpression={"state": "dead"}),
+    IndexModel(_ENDED, name="ended", partialFilterExpression={"state": {"$in": sorted(ENDED)}}),
     IndexModel(_PARENT, name="parent", partialFilterExpression={"parent": {"$exists": True}}),
     IndexModel(_KEY, name="idempotency", unique=True, partialFilterExpression={"idempotency.key": {"$exists": True}}),
 ]
-INDEX_OF = {
-    State.QUEUED: "due",
-    State.RUNNING: "held",
-    State.DONE: "ended",
-    State.CANCELLED: "ended",
-    State.DEAD: "ended",
-    State.REJECTED: "rejected",
-}
+INDEX_OF = {State.QUEUED: "due", State.RUNNING: "held", **dict.fromkeys(ENDED, "ended")}
 
 SMALL = 10_000  # documents; with fewer an index is there in a moment
 

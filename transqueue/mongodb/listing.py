@@ -19,6 +19,7 @@ from ..transaction import State, Transaction
 from .connection import Connection, answering
 from .counting import counted
 from .documents import Document, decode
+from .failures import dead_of
 from .indexes import INDEX_OF
 
 NO_SUCH_INDEX = 2  # BadValue: of a hint
@@ -80,7 +81,7 @@ class Listing:
     def _index_of_few(self, filter: Filter) -> str | None:
         """The index that has all of a state or a cause, if these are so few that a page may look through them."""
         if filter.cause is not None:
-            index, among = "dead", {"state": str(State.DEAD), "cause": filter.cause}
+            index, among = INDEX_OF[State.DEAD], dead_of(filter.cause)
         elif filter.state is not None:
             index, among = INDEX_OF[filter.state], {"state": str(filter.state)}
             among |= {"type": filter.type} if filter.type else {}
@@ -100,8 +101,8 @@ def stored_filter(filter: Filter) -> Document:
     """The filter in the names of Q, but for its times, which ids tell."""
     given = {stored: getattr(filter, name) for name, stored in _STORED.items()}
     wanted: Document = {stored: {"$eq": str(value)} for stored, value in given.items() if value is not None}
-    if filter.cause is not None:
-        wanted["state"] = str(State.DEAD)  # else the server would not see that the index has them all
+    if filter.cause is not None:  # else the server would not see that the index has them all
+        return dead_of(filter.cause) | wanted | {"state": str(State.DEAD)}
     return wanted
 
 
