@@ -85,7 +85,7 @@ class Executor:
         """
         context = self._context(bound, [transaction], effects)
         try:
-            value = self._timed([transaction], bound, loaded(transaction, bound.handler), context)
+            value = self._timed(transaction.type, bound, loaded(transaction, bound.handler), context)
             _refuse_ended(effects)
             outcome = completed(value, _following(context.follow_ups, transaction))
         except BaseException as error:
@@ -105,7 +105,7 @@ class Executor:
         context = self._context(bound, members, effects)
         try:
             given = [loaded(member, bound.handler) for member in members]
-            entries = self._timed(members, bound, given, context)
+            entries = self._timed(members[0].type, bound, given, context)
             _refuse_ended(effects)
             outcomes = self._outcomes(list(entries), members, bound.handler)
             outcomes = _with_follow_ups(outcomes, context.follow_ups, members)
@@ -142,16 +142,16 @@ class Executor:
         else:
             self._marker.group(deadline=deadline, timeout_seconds=seconds)
 
-    def _timed(self, members: Sequence[Transaction], bound: Bound, given: Any, context: Context) -> Any:
+    def _timed(self, type: str, bound: Bound, given: Any, context: Context) -> Any:
         """Call the handler; what anybody logs meanwhile has the transaction's facts on its line."""
-        began, before = time.perf_counter(), present.set(partial(_told, members))
+        began, before = time.perf_counter(), present.set(context.facts)
         try:
             return bound.call(given, context)
         finally:
             if os.getpid() != self._pid:
                 os._exit(0)  # the handler forked, and this is the child: it must not go on as a second worker
             present.reset(before)
-            self._ran(members[0].type, time.perf_counter() - began)
+            self._ran(type, time.perf_counter() - began)
 
     def _outcomes(self, entries: list[Any], members: Sequence[Transaction], handler: Handler) -> list[Outcome]:
         if len(entries) != len(members):
@@ -164,7 +164,7 @@ class Executor:
     def _context(self, bound: Bound, members: Sequence[Transaction], effects: Effects | None) -> Context:
         return Context(
             config=bound.config,
-            facts=_told(members),
+            facts=partial(_told, members),
             deadline=self._monotonic() + bound.handler.timeout_seconds,
             _db=effects.db if effects else None,
             _new=self._new,

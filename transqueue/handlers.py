@@ -173,12 +173,12 @@ class Context:
     Attributes:
         config: the plugin's own validated section.
         deadline: the monotonic time (`time.monotonic`) at which the attempt is ended.
-        facts: what is on each line that is logged of the attempt.
+        facts: tells what is on each line that is logged of the attempt.
     """
 
     config: Mapping[str, Any]
     deadline: float
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Callable[[], Mapping[str, Any]] = dict
     _db: Any = None
     _new: Callable[[str, Mapping[str, Any], Mapping[str, Any]], Any] | None = None
     _enqueued: list[Any] = field(default_factory=list)
@@ -189,7 +189,7 @@ class Context:
         """A structlog logger bound to the transaction."""
         if self._log is None:
             structlog = import_module("structlog")  # slow, and few handlers log: only where it is used
-            self._log = structlog.get_logger("transqueue.handler", **self.facts)
+            self._log = structlog.get_logger("transqueue.handler", **self.facts())
         return self._log
 
     @property

@@ -80,7 +80,8 @@ class Tally:
                 self._figures(type).update(figures)
 
     def _figures(self, type: str) -> Counter[str]:
-        return self._by_type.setdefault(type, Counter())
+        figures = self._by_type.get(type)
+        return self._by_type.setdefault(type, Counter()) if figures is None else figures
 
 
 @dataclass(frozen=True, slots=True)
