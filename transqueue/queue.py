@@ -256,8 +256,8 @@ class TransactionQueue(Pausing):
         """
 
     @abstractmethod
-    def due(self, types: Collection[str], *, without_key: bool = False) -> bool:
-        """Whether any transaction of these types is due now; with `without_key`, any that has no ordering key."""
+    def due(self, types: Collection[str], *, without_key: bool = False) -> str | None:
+        """One of these types of which a transaction is due now; with `without_key`, one that has no ordering key."""
 
     @abstractmethod
     def seconds_to_next(self, types: Collection[str]) -> float | None:

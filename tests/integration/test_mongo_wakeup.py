@@ -80,6 +80,9 @@ class Ear:
     def hears(self):
         self._listener.next()
 
+    def due(self):
+        return self._queue.due(["deposit"])
+
     def lease(self, *, lanes=LANES):
         """Ids of what a lease takes, and the commands that it takes."""
         found = []
@@ -112,7 +115,16 @@ def test_of_several_the_first_by_priority_is_taken(ear):
 def test_what_was_heard_of_another_lane_is_looked_for(ear):
     new = ear.enqueue(lane=4)
     assert ear.lease()[0] == []
-    assert ear.lease(lanes=(4,)) == ([new.id], ["find", "findAndModify"])
+    assert ear.lease(lanes=(4,)) == ([new.id], ["findAndModify"])
+
+
+def test_what_was_heard_and_is_taken_by_others_hides_nothing_that_comes(ear):
+    taken = ear.enqueue(lane=4)
+    ear.desk.queue.cancel(taken.id)
+    ear.hears()
+    assert ear.due() is None
+    new = ear.enqueue(lane=3)
+    assert ear.lease() == ([new.id], ["findAndModify"])
 
 
 def test_what_was_cancelled_since_it_was_heard_is_not_taken(ear):

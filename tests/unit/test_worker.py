@@ -613,6 +613,30 @@ def test_where_something_was_heard_it_looks_first():
     assert house.queue.of("lease")[0][0] == "d"
 
 
+def test_an_idle_worker_that_finds_something_looks_there_first():
+    house = House("a", "b", "c", "d")
+    house.turns(1)
+    house.enqueue("d")
+    house.queue.asked.clear()
+    house.turns(1)
+    assert [asked[:2] for asked in house.queue.asked] == [("due", ["a", "b", "c", "d"]), ("lease", "d")]
+
+
+def test_in_a_worker_that_is_never_idle_what_comes_holds_up_nobody(monkeypatch):
+    house = House("a", "b", bell=FakeBell())
+    monkeypatch.setattr(house.queue, "due", lambda types, **_: "a")
+    for _ in range(20):
+        house.enqueue("a")
+    while len(house.ran) < 20:
+        house.turns(1)  # so that it leases many at once, and one is few
+    house.enqueue("b")
+    for _ in range(4):
+        house.enqueue("a")
+        house.bell.where = ("a",)
+        house.turns(1)
+    assert "b" in [type for type, _ in house.ran[20:]]
+
+
 def test_beside_where_something_was_heard_one_question_is_asked_for_all():
     house = House("a", "b", "c", "d", bell=FakeBell())
     house.stop.after = 2
@@ -633,7 +657,7 @@ def test_when_its_bell_rings_it_leases_at_once_and_asks_nothing_before(ringing):
     assert len(house.ran) == 1
     verbs = [asked for asked, *_ in house.queue.asked]
     assert verbs.count("due") <= len(house.stop.waits)
-    assert house.stop.waits[15] < 0.01
+    assert house.stop.waits[15] == worker_module.FIRST_LISTENING_SECONDS
     assert house.bell.log.count("rest") == 1
 
 

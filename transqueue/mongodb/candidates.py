@@ -82,6 +82,8 @@ class Candidates:
     def hear(self, type: str, lane: int, id: str) -> None:
         """This one has come. Where it is the only one since the last look, the next takes it, and does not look.
 
+        Also in other lanes than its own, once these are looked into.
+
         May be called from any thread.
         """
         self._heard[type] = None if type in self._heard else (lane, id)
@@ -93,8 +95,15 @@ class Candidates:
         """
         known = self._types.setdefault(type, _Type())
         known.turn += 1
-        if (heard := self._heard.pop(type, None)) and heard[0] in lanes:
+        heard = self._heard.get(type)
+        if heard and heard[0] not in lanes:
+            return []
+        self._heard.pop(type, None)
+        if heard:
             return [heard[1]]
+        return self._looked_for(type, known, limit, lanes, by_age=by_age)
+
+    def _looked_for(self, type: str, known: _Type, limit: int, lanes: Sequence[int], *, by_age: bool) -> list[str]:
         if by_age and self._has_priorities(type, known):
             known.aged += 1
             some = _turned(lanes, known.aged * MERGED)[:MERGED]
@@ -110,10 +119,16 @@ class Candidates:
             return []
         return _ids(self._read_on(type, known, limit, lanes, in_vain=True))
 
-    def are_there(self, types: Collection[str], lanes: Sequence[int]) -> bool:
-        """Whether any of these types are due in these lanes, which stand side by side."""
+    def due(self, types: Collection[str], lanes: Sequence[int]) -> str | None:
+        """One of these types that is due in these lanes, which stand side by side; what was heard of is gone else."""
+        heard = dict(self._heard)
         among = {"lane": {"$gte": lanes[0], "$lte": lanes[-1]}}  # one leap where each of many lanes would be one
-        return self._q.find_one(self._due(list(types), lanes) | among, {"_id": 1}, hint="due") is not None
+        if row := self._q.find_one(self._due(list(types), lanes) | among, {"_id": 0, "type": 1}, hint="due"):
+            return str(row["type"])
+        for type in types:
+            if type in heard and self._heard.get(type) == heard[type]:
+                self._heard.pop(type, None)
+        return None
 
     def next_due(self, types: Collection[str], lanes: Sequence[int]) -> datetime | None:
         """When the first one that is not due yet will be: for each priority in use, the first key of each lane."""

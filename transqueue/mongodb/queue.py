@@ -183,7 +183,7 @@ class MongoQueue(TransactionQueue):
         among = lanes if lanes is not None else KEYED_LANES
         return self._measured.leased(self._ordered.lease(worker, plugin, types, limit, among))
 
-    def due(self, types: Collection[str], *, without_key: bool = False) -> bool:
+    def due(self, types: Collection[str], *, without_key: bool = False) -> str | None:
         return self._leases.due(types, without_key=without_key)
 
     def seconds_to_next(self, types: Collection[str]) -> float | None:

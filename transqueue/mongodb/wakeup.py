@@ -24,6 +24,7 @@ from .documents import Document
 
 AWAIT_SECONDS = 1.0
 LEFT_SECONDS = 1.0  # how long the stream of a busy worker is kept
+WAY_SECONDS, BURST_SECONDS = 0.001, 0.01
 AGAIN_SECONDS, REFUSED_SECONDS = 1.0, 60.0
 SOON = timedelta(seconds=2)  # what is due later than this is found by whoever looks for it
 UNAUTHORIZED = 13
@@ -68,7 +69,9 @@ class Wakeup:
     ) -> None:
         self._q, self._clock = connection.q, connection.clock
         self._lanes, self._ring, self._hear = frozenset(lanes), ring, hear
+        self._monotonic, self._sleep = connection.monotonic, connection.sleep
         self._wanted, self._stopped = threading.Event(), threading.Event()
+        self._gave_way = float("-inf")
         self._heard: str | None = None
         self._sources: set[str] = set()
         self.is_listening = False
@@ -125,6 +128,7 @@ class Wakeup:
         while stream.alive and self._wanted.wait(LEFT_SECONDS) and not self._stopped.is_set():
             if event := stream.try_next():
                 self._note(event)
+                self._give_way()
 
     def _note(self, event: Mapping[str, Any]) -> None:
         now, due_at, type, lane = self._clock.now(), event.get("due_at"), event.get("type"), event.get("lane")
@@ -137,6 +141,12 @@ class Wakeup:
             if event["at_once"] or event["due_at"] <= now:  # the door's clock may be ahead of ours
                 self._hear(type, event["lane"], event["id"])
         self._tell("ours" if lane is None or lane in self._lanes else "others")
+
+    def _give_way(self) -> None:
+        """The worker goes first: asking for what comes next would keep the interpreter from it. Once in a burst."""
+        if self._monotonic() >= self._gave_way + BURST_SECONDS:
+            self._sleep(WAY_SECONDS)
+            self._gave_way = self._monotonic()
 
     def _tell(self, heard: str) -> None:
         if self._heard != "ours":

@@ -189,9 +189,10 @@ class MemoryQueue(MemoryPauses, TransactionQueue):
             lease = Lease(self._new_token(), worker, self.clock.now())
             return copy.deepcopy([self._transactions.put(leased(one, lease)) for one in chosen])
 
-    def due(self, types: Collection[str], *, without_key: bool = False) -> bool:
+    def due(self, types: Collection[str], *, without_key: bool = False) -> str | None:
         with self._lock:
-            return any(self._transactions.due(types, self.clock.now(), without_key=without_key))
+            due = self._transactions.due(types, self.clock.now(), without_key=without_key)
+            return next((one.type for one in due), None)
 
     def seconds_to_next(self, types: Collection[str]) -> float | None:
         with self._lock:

@@ -25,6 +25,7 @@ from .pace import Pace
 from .paused import PausedTypes
 
 FIRST_WAIT_SECONDS, WAIT_GROWTH = 0.005, 1.5
+FIRST_LISTENING_SECONDS = 0.05  # the bell tells of what comes, so what a look would find has been missed
 DEAF_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.1, 1.0  # at most, without a bell, and with one that rings
 OTHERS_FIRST_SECONDS = 0.005  # so that a worker whose lane it is takes it
 UNAVAILABLE_WAIT_SECONDS = 0.5
@@ -88,10 +89,11 @@ class Worker:
         self._in_vain: dict[str, float] = {}
         self._heard: Collection[str] = ()
         self._expects = False  # more, so that the next turn looks without asking first
+        self._idles = False  # there was nothing the last time
 
     def run(self) -> None:
         """Take turns until told to stop."""
-        wait = FIRST_WAIT_SECONDS
+        wait = self._first_wait()
         while not self._stop.is_set():
             try:
                 worked = self.turn()
@@ -100,10 +102,13 @@ class Worker:
                 self._stop.wait(UNAVAILABLE_WAIT_SECONDS)
                 continue
             if worked or self._is_called(wait):
-                wait = FIRST_WAIT_SECONDS
+                wait = self._first_wait()
             else:
                 wait = min(wait * WAIT_GROWTH, LONGEST_WAIT_SECONDS if self._bell.is_listening else DEAF_WAIT_SECONDS)
         self._batches.finish()
+
+    def _first_wait(self) -> float:
+        return FIRST_LISTENING_SECONDS if self._bell.is_listening else FIRST_WAIT_SECONDS
 
     def _is_called(self, seconds: float) -> bool:
         """Wait so long, until the next one is due, or until something is heard; whether it was."""
@@ -150,10 +155,18 @@ class Worker:
         if not self._expects:
             self._look_at_all_again()
         expected, self._expects = self._expects, False
-        return bool(types) and (expected or self._queue.due(types)) and self._take_turn(types)
+        due = self._queue.due(types) if types and not expected else None
+        if self._idles and due:
+            self._heard = {*self._heard, *self._bell.sources(), due, source_of(self._bound(due).handler.plugin)}
+        worked = bool(types) and (expected or due is not None) and self._take_turn(types)
+        self._idles = not worked
+        return worked
 
     def _take_turn(self, types: Sequence[str]) -> bool:
-        """Work off what the next source has that has anything, first where something was heard."""
+        """Work off what the next source has that has anything, first where something was heard.
+
+        A worker that has more to do than it can hears nothing: else what comes all the time would hold up the rest.
+        """
         sources = _turned(list(enumerate(self._sources(types), 1)), self._next)
         heard, self._heard = self._heard, ()
         called = [(after, source) for after, source in sources if source.name in heard]
