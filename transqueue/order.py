@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from .transaction import ENDED, State
 
@@ -17,6 +18,13 @@ from .transaction import ENDED, State
 def source_of(plugin: str) -> str:
     """What the keyed transactions of a plugin are leased under, whatever their types: no type has a slash."""
     return f"{plugin}/"
+
+
+class Due(NamedTuple):
+    """That something is due: a transaction of this type, with an ordering key or without."""
+
+    type: str
+    has_key: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from .admin.crew import Casualty, LiveWorker, Rescue, WorkerRecord
 from .admin.pause import Pausing
 from .errors import QueueUnavailable
+from .order import Due
 from .outcome import Outcome
 from .transaction import State, Transaction
 
@@ -256,8 +257,8 @@ class TransactionQueue(Pausing):
         """
 
     @abstractmethod
-    def due(self, types: Collection[str], *, without_key: bool = False) -> str | None:
-        """One of these types of which a transaction is due now; with `without_key`, one that has no ordering key."""
+    def due(self, types: Collection[str], *, without_key: bool = False) -> Due | None:
+        """Where any transaction of these types is due now; with `without_key`, any that has no ordering key."""
 
     @abstractmethod
     def seconds_to_next(self, types: Collection[str]) -> float | None:

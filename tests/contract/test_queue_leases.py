@@ -136,8 +136,8 @@ def test_one_that_must_run_alone_is_in_no_group_of_those_before_it(queue, bench)
 
 def test_due_tells_of_the_types_asked_for_only(queue, bench):
     bench.enqueue(type="pay")
-    assert queue.due(["pay"])
-    assert queue.due(["deposit", "pay"])
+    assert queue.due(["pay"]) == ("pay", False)
+    assert queue.due(["deposit", "pay"]) == ("pay", False)
     assert not queue.due(["deposit"])
     assert not queue.due([])
 

@@ -11,6 +11,7 @@ from transqueue import Handler
 from transqueue.errors import QueueUnavailable, SubmissionRefused, TrackLost
 from transqueue.events import Events
 from transqueue.executor import Bound, Executor
+from transqueue.order import Due
 from transqueue.process.event_loop import EventLoop
 from transqueue.process.marker import Marker
 from transqueue.queue import WorkerRecord
@@ -624,7 +625,7 @@ def test_an_idle_worker_that_finds_something_looks_there_first():
 
 def test_in_a_worker_that_is_never_idle_what_comes_holds_up_nobody(monkeypatch):
     house = House("a", "b", bell=FakeBell())
-    monkeypatch.setattr(house.queue, "due", lambda types, **_: "a")
+    monkeypatch.setattr(house.queue, "due", lambda types, **_: Due("a", has_key=False))
     for _ in range(20):
         house.enqueue("a")
     while len(house.ran) < 20:

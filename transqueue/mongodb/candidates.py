@@ -17,7 +17,8 @@ from datetime import datetime, timedelta
 
 from pymongo import ASCENDING, DESCENDING
 
-from ..transaction import FREE_LANES, State
+from ..order import Due
+from ..transaction import FREE_LANES, KEYED_LANES, State
 from .connection import Connection
 from .documents import READABLE, Document
 
@@ -119,12 +120,12 @@ class Candidates:
             return []
         return _ids(self._read_on(type, known, limit, lanes, in_vain=True))
 
-    def due(self, types: Collection[str], lanes: Sequence[int]) -> str | None:
-        """One of these types that is due in these lanes, which stand side by side; what was heard of is gone else."""
+    def due(self, types: Collection[str], lanes: Sequence[int]) -> Due | None:
+        """Where any of these types is due in these lanes, which stand side by side; what was heard of is gone else."""
         heard = dict(self._heard)
         among = {"lane": {"$gte": lanes[0], "$lte": lanes[-1]}}  # one leap where each of many lanes would be one
-        if row := self._q.find_one(self._due(list(types), lanes) | among, {"_id": 0, "type": 1}, hint="due"):
-            return str(row["type"])
+        if row := self._q.find_one(self._due(list(types), lanes) | among, {"_id": 0, "type": 1, "lane": 1}, hint="due"):
+            return Due(row["type"], row["lane"] in KEYED_LANES)
         for type in types:
             if type in heard and self._heard.get(type) == heard[type]:
                 self._heard.pop(type, None)

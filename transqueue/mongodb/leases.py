@@ -15,6 +15,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import PyMongoError
 
 from ..errors import TrackLost
+from ..order import Due
 from ..transaction import FREE_LANES, KEYED_LANES, VERSION, Lease, State, Transaction
 from .candidates import Candidates
 from .connection import Connection, answering
@@ -35,7 +36,7 @@ class Leases:
         """The bell told of this one."""
         self._candidates.hear(type, lane, id)
 
-    def due(self, types: Collection[str], *, without_key: bool) -> str | None:
+    def due(self, types: Collection[str], *, without_key: bool) -> Due | None:
         """As `TransactionQueue.due` promises."""
         with answering("look for due transactions"):
             return self._candidates.due(types, FREE_LANES if without_key else ALL_LANES)

@@ -11,6 +11,7 @@ from ..admin.pause import Pause
 from ..admin.report import EndedWorker, WorkerReport
 from ..clock import ServerClock
 from ..errors import QueueUnavailable
+from ..order import Due
 from ..queue import (
     Casualty,
     LiveWorker,
@@ -183,7 +184,7 @@ class MongoQueue(TransactionQueue):
         among = lanes if lanes is not None else KEYED_LANES
         return self._measured.leased(self._ordered.lease(worker, plugin, types, limit, among))
 
-    def due(self, types: Collection[str], *, without_key: bool = False) -> str | None:
+    def due(self, types: Collection[str], *, without_key: bool = False) -> Due | None:
         return self._leases.due(types, without_key=without_key)
 
     def seconds_to_next(self, types: Collection[str]) -> float | None:

@@ -19,18 +19,10 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from ..clock import Clock, HostClock
+from ..order import Due
 from ..outcome import Verb
 from ..queue import Casualty, LiveWorker, Page, Perform, Receipt, Rescue, Settlement, TransactionQueue, WorkerRecord
-from ..transaction import (
-    ENDED,
-    FREE_LANES,
-    KEYED_LANES,
-    Lease,
-    State,
-    Transaction,
-    TransactionIds,
-    enqueued_at_end,
-)
+from ..transaction import ENDED, FREE_LANES, KEYED_LANES, Lease, State, Transaction, TransactionIds, enqueued_at_end
 from .memory_measures import MemoryMeasures
 from .memory_operations import MemoryAudit, MemoryPauses
 from .memory_transactions import MemoryTransactions
@@ -189,10 +181,10 @@ class MemoryQueue(MemoryPauses, TransactionQueue):
             lease = Lease(self._new_token(), worker, self.clock.now())
             return copy.deepcopy([self._transactions.put(leased(one, lease)) for one in chosen])
 
-    def due(self, types: Collection[str], *, without_key: bool = False) -> str | None:
+    def due(self, types: Collection[str], *, without_key: bool = False) -> Due | None:
         with self._lock:
             due = self._transactions.due(types, self.clock.now(), without_key=without_key)
-            return next((one.type for one in due), None)
+            return next((Due(one.type, one.ordering_key is not None) for one in due), None)
 
     def seconds_to_next(self, types: Collection[str]) -> float | None:
         with self._lock:

@@ -157,7 +157,8 @@ class Worker:
         expected, self._expects = self._expects, False
         due = self._queue.due(types) if types and not expected else None
         if self._idles and due:
-            self._heard = {*self._heard, *self._bell.sources(), due, source_of(self._bound(due).handler.plugin)}
+            where = source_of(self._bound(due.type).handler.plugin) if due.has_key else due.type
+            self._heard = {*self._heard, *self._bell.sources(), where}
         worked = bool(types) and (expected or due is not None) and self._take_turn(types)
         self._idles = not worked
         return worked
