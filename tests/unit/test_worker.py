@@ -658,7 +658,7 @@ def test_when_its_bell_rings_it_leases_at_once_and_asks_nothing_before(ringing):
     assert len(house.ran) == 1
     verbs = [asked for asked, *_ in house.queue.asked]
     assert verbs.count("due") <= len(house.stop.waits)
-    assert house.stop.waits[15] == worker_module.FIRST_LISTENING_SECONDS
+    assert house.stop.waits[15:17] == [worker_module.FIRST_WAIT_SECONDS, worker_module.FIRST_LISTENING_SECONDS]
     assert house.bell.log.count("rest") == 1
 
 

@@ -31,7 +31,7 @@ from .documents import Document, in_utc, is_newer
 from .indexes import KEYED
 
 FRONT = 500  # rows of a lane that one lease looks at
-SHORT = 20  # rows that are read first, and two for each wanted: more are needed only where some may not go
+SHORT = 20  # rows that are read first, beside one for each wanted: more are needed only where some may not go
 COME_BACK = 200  # rows of one key that come back at a time
 KEYS_LOOKED_AT = 50
 LOOK_AGAIN = timedelta(seconds=0.05)
@@ -77,7 +77,7 @@ class LaneTurn:
         has_aside, running = bool(lane.get("aside")), self._running(lane.get("leased"), session)
         if has_aside:
             self._bring_back(now, session)
-        short = min(SHORT + 2 * self._limit, self._front)
+        short = min(SHORT + self._limit, self._front)
         keys = frozenset(running.values())
         seen = self._look(short, now, keys, session, has_aside=has_aside)
         if len(seen.rows) == short < self._front and len(seen.taken) < self._limit:

@@ -89,11 +89,12 @@ class Worker:
         self._in_vain: dict[str, float] = {}
         self._heard: Collection[str] = ()
         self._expects = False  # more, so that the next turn looks without asking first
-        self._idles = False  # there was nothing the last time
+        self._idles = False  # it found nothing the last time
+        self._nothing_is_due = False  # as far as it asked
 
     def run(self) -> None:
         """Take turns until told to stop."""
-        wait = self._first_wait()
+        wait = 0.0
         while not self._stop.is_set():
             try:
                 worked = self.turn()
@@ -101,14 +102,16 @@ class Worker:
                 self._events.emit("queue.unavailable", message=str(error))
                 self._stop.wait(UNAVAILABLE_WAIT_SECONDS)
                 continue
+            wait = max(wait, self._least_wait())
             if worked or self._is_called(wait):
-                wait = self._first_wait()
+                wait = 0.0
             else:
                 wait = min(wait * WAIT_GROWTH, LONGEST_WAIT_SECONDS if self._bell.is_listening else DEAF_WAIT_SECONDS)
         self._batches.finish()
 
-    def _first_wait(self) -> float:
-        return FIRST_LISTENING_SECONDS if self._bell.is_listening else FIRST_WAIT_SECONDS
+    def _least_wait(self) -> float:
+        """Short where something is due that nobody may take yet: its end is what no bell tells."""
+        return FIRST_LISTENING_SECONDS if self._nothing_is_due and self._bell.is_listening else FIRST_WAIT_SECONDS
 
     def _is_called(self, seconds: float) -> bool:
         """Wait so long, until the next one is due, or until something is heard; whether it was."""
@@ -156,6 +159,7 @@ class Worker:
             self._look_at_all_again()
         expected, self._expects = self._expects, False
         due = self._queue.due(types) if types and not expected else None
+        self._nothing_is_due = due is None and not expected
         if self._idles and due:
             where = source_of(self._bound(due.type).handler.plugin) if due.has_key else due.type
             self._heard = {*self._heard, *self._bell.sources(), where}
