@@ -27,7 +27,7 @@ from .paused import PausedTypes
 FIRST_WAIT_SECONDS, WAIT_GROWTH = 0.005, 1.5
 FIRST_LISTENING_SECONDS = 0.05  # the bell tells of what comes, so what a look would find has been missed
 DEAF_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.1, 1.0  # at most, without a bell, and with one that rings
-OTHERS_FIRST_SECONDS = 0.005  # so that a worker whose lane it is takes it
+OTHERS_FIRST_SECONDS = 0.01  # so that a worker whose lane it is takes it
 UNAVAILABLE_WAIT_SECONDS = 0.5
 LOOK_AROUND = 8  # leases of one source
 MANY = 8  # leased at once: then there is a backlog
