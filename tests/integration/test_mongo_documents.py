@@ -17,7 +17,7 @@ from transqueue.mongodb.documents import encode, restored, stored
 from transqueue.mongodb.encoder import Encoder
 from transqueue.outcome import Outcome, Verb
 from transqueue.queue import Casualty, Settlement, WorkerRecord
-from transqueue.transaction import HISTORY_KEPT, VERSION, Idempotency, Stamp, Transaction
+from transqueue.transaction import HISTORY_KEPT, KEYED_LANES, VERSION, Idempotency, Stamp, State, Transaction
 
 NOW = datetime(2026, 7, 25, 12, tzinfo=UTC)
 DEEP = {"level": 0}
@@ -115,6 +115,18 @@ def test_what_was_leased_is_told_as_what_is_stored(desk):
     again, _ = desk.queue.lease(worker, held.type, limit=2)
     assert again == desk.get(held)
     assert (again.deferred_since, again.origin, len(again.history)) == (since, ended, 1)
+
+
+@pytest.mark.parametrize("behind", [0, 600], ids=["near", "behind many that wait"])
+def test_what_was_leased_in_order_is_told_as_what_is_stored(desk, behind):
+    keyed = {"lane": KEYED_LANES[0], "plugin": Stamp("bank", "1"), "type": "pay"}
+    later = desk.at(3600)
+    desk.queue.enqueue([desk.new(ordering_key=f"k{number}", due_at=later, **keyed) for number in range(behind)])
+    given = desk.enqueue(ordering_key="ann", **keyed)
+    while not (leased := desk.queue.lease_in_order(desk.worker(), "bank", ["pay"], limit=1)):
+        assert behind
+    assert [*leased] == [desk.get(given)]
+    assert leased[0].state is State.RUNNING
 
 
 def test_the_database_keeps_one_transaction_per_submitter_and_key_by_itself(desk, database):

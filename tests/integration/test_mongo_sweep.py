@@ -131,6 +131,13 @@ def test_what_is_redriven_between_the_look_and_the_write_stays(old, sweep, desk,
     assert desk.queue.get(one).state is State.QUEUED
 
 
+def test_whom_it_followed_from_is_forgotten_with_it(old, sweep, database):
+    gone, kept = old.add(8), old.add(6)
+    database["Follows"].insert_many([{"_id": one, "parent": "1" * 21} for one in (gone, kept)])
+    assert swept(sweep) == (1, 0)
+    assert [row["_id"] for row in database["Follows"].find()] == [kept]
+
+
 def test_one_host_sweeps_at_a_time_and_the_next_goes_on_where_it_was(old, sweep, mongo_uri, mongo_database):
     for number in range(7):
         old.add(10 + number / 100)

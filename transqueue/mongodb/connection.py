@@ -35,6 +35,8 @@ from ..clock import ServerClock
 from ..errors import QueueUnavailable, TopologyRefused, TrackLost
 from ..transaction import TransactionIds
 from .documents import Document
+from .follows import INDEX as FOLLOWS_INDEX
+from .follows import Follows
 from .indexes import Q_INDEXES, ensure
 from .session import SessionWatch
 
@@ -95,6 +97,7 @@ class Connection:
         self.workers: Collection[Document] = self.database["Workers"]
         self.lanes: Collection[Document] = self.database["Lanes"]
         self.keys: Collection[Document] = self.database["Keys"]
+        self.follows = Follows(self.database["Follows"])
 
     def prepare(self) -> None:
         """Check the deployment and make the indexes. Safe to repeat, at once from many hosts.
@@ -110,6 +113,7 @@ class Connection:
             self.clock.observe(hello["localTime"])
             ensure(self.q, Q_INDEXES, needed={"idempotency"})
             ensure(self.keys, [IndexModel([("lane", ASCENDING), ("look_at", ASCENDING)], name="look")])
+            ensure(self.follows.documents, [FOLLOWS_INDEX])
             old = IndexModel([("ended_at", ASCENDING)], name="old", expireAfterSeconds=KEEP_WORKERS_SECONDS)
             ensure(self.workers, [old])
 

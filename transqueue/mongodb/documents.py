@@ -108,13 +108,13 @@ def decode(document: Mapping[str, Any], lease: Lease | None = None) -> Transacti
     """The transaction that a document tells of; of a newer format, what is sure, with the cure as its error.
 
     Args:
-        lease: the one that it has, where the document was read without it.
+        lease: the one that it has, where that is known: the document may be without it.
     """
     if is_newer(document):
         return _newer(document)
     told = {name: document[name] for name in filter(_is_as_it_is, document)}
     held, key, plugin = document.get("lease"), document.get("idempotency"), document.get("plugin")
-    told["lease"] = Lease(held["token"], held["worker"], held.get("at")) if held else lease
+    told["lease"] = lease or (Lease(held["token"], held["worker"], held.get("at")) if held else None)
     if key:
         told["idempotency"] = Idempotency(key["key"], key["body_hash"])
     if plugin:

@@ -50,3 +50,4 @@ def _enqueue(connection: Connection, ended: Sequence[Transaction], session: Clie
     new = [encode(one) for transaction in ended for one in enqueued_at_end(transaction, connection.ids.next, now)]
     if new:
         connection.q.insert_many(new, session=session)
+        connection.follows.note(new, session)

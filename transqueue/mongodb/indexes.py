@@ -49,8 +49,6 @@ _ENDED = [
     ("finished_at", DESCENDING),
     ("_id", DESCENDING),
 ]
-# What handlers and ends have enqueued, by the transaction that did; what was submitted has no key in it.
-_PARENT = [("parent", ASCENDING), ("_id", ASCENDING)]
 _KEY = [("submitter", ASCENDING), ("idempotency.key", ASCENDING)]
 KEYED: Mapping[str, Any] = {"ordered": {"$exists": True}}
 Q_INDEXES = [
@@ -59,7 +57,6 @@ Q_INDEXES = [
     IndexModel(_FRONT, name="front", partialFilterExpression={"ordered": True}),
     IndexModel(_ORDER, name="order", partialFilterExpression=KEYED),
     IndexModel(_ENDED, name="ended", partialFilterExpression={"state": {"$in": sorted(ENDED)}}),
-    IndexModel(_PARENT, name="parent", partialFilterExpression={"parent": {"$exists": True}}),
     IndexModel(_KEY, name="idempotency", unique=True, partialFilterExpression={"idempotency.key": {"$exists": True}}),
 ]
 INDEX_OF = {State.QUEUED: "due", State.RUNNING: "held", **dict.fromkeys(ENDED, "ended")}

@@ -48,6 +48,7 @@ class LaneTurn:
 
     Attributes:
         taken: ids of what was leased, in order, under `lease`.
+        seen: what is known of these: whole documents as they were before, or none.
         set_aside: how many rows were set aside.
     """
 
@@ -68,6 +69,7 @@ class LaneTurn:
         self.plugin, self.types, self.lane = plugin, types, lane
         self.lease = Lease(uuid.uuid4().hex, worker, self._clock.now())
         self.taken: list[str] = []
+        self.seen: list[Document] = []
         self.set_aside = 0
 
     def take(self, session: ClientSession) -> None:
@@ -79,9 +81,10 @@ class LaneTurn:
             self._bring_back(now, session)
         short = min(SHORT + self._limit, self._front)
         keys = frozenset(running.values())
-        seen = self._look(short, now, keys, session, has_aside=has_aside)
+        seen = self._look(short, None, now, keys, session, has_aside=has_aside)
+        self.seen = seen.rows_taken
         if len(seen.rows) == short < self._front and len(seen.taken) < self._limit:
-            seen = self._look(self._front, now, keys, session, has_aside=has_aside)
+            seen, self.seen = self._look(self._front, _ROW, now, keys, session, has_aside=has_aside), []
         self.taken, self.set_aside = seen.taken, 0
         if self.taken:
             self._lease(session)
@@ -91,10 +94,17 @@ class LaneTurn:
             self._put_aside(standing(seen.rows, seen.still, now, taken=self.taken), now, session)
 
     def _look(
-        self, size: int, now: datetime, running: Collection[str], session: ClientSession, *, has_aside: bool
+        self,
+        size: int,
+        columns: Mapping[str, int] | None,
+        now: datetime,
+        running: Collection[str],
+        session: ClientSession,
+        *,
+        has_aside: bool,
     ) -> _Seen:
         """The front, and what of it may go and what stands still."""
-        rows = self.front(session, size)
+        rows = self.front(session, size, columns)
         firsts = self._firsts_aside(rows, session) if has_aside else {}
         ahead = [row_of(row) for row in rows if _is_ahead(row, firsts)]
         choice = choose(ahead, now=now, types=self.types, limit=self._limit, running=running)
@@ -105,10 +115,12 @@ class LaneTurn:
             still=[row for row in rows if row["_id"] in still or not _is_ahead(row, firsts)],
         )
 
-    def front(self, session: ClientSession | None, size: int) -> list[Document]:
-        """The first rows of the lane that are not aside, in the order accepted."""
+    def front(
+        self, session: ClientSession | None, size: int, columns: Mapping[str, int] | None = _ROW
+    ) -> list[Document]:
+        """The first rows of the lane that are not aside, in the order accepted; without `columns` whole documents."""
         query = {"ordered": True, "plugin.name": self.plugin, "lane": self.lane}
-        found = self._zoneless.find(query, _ROW, session=session, hint="front").batch_size(size + 1)
+        found = self._zoneless.find(query, columns, session=session, hint="front").batch_size(size + 1)
         rows = list(found.sort("accepted", ASCENDING).limit(size))
         for row in rows:
             in_utc(row, "due_at")
@@ -225,6 +237,12 @@ class _Seen:
     rows: Sequence[Document]
     taken: list[str]
     still: Sequence[Document]
+
+    @property
+    def rows_taken(self) -> list[Document]:
+        """Of the rows those to lease."""
+        taken = frozenset(self.taken)
+        return [row for row in self.rows if row["_id"] in taken]
 
 
 def standing(

@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 
 from pymongo import ASCENDING, DESCENDING
-from pymongo.errors import OperationFailure
 
 from ..admin.filter import Filter
 from ..queue import Page
@@ -22,7 +21,6 @@ from .documents import Document, decode
 from .failures import dead_of
 from .indexes import INDEX_OF
 
-NO_SUCH_INDEX = 2  # BadValue: of a hint
 LOOKED_THROUGH = 5_000  # documents that one page may look through, so that a rare filter never scans Q
 
 _STORED = {
@@ -42,7 +40,7 @@ class Listing:
     """Lists Q."""
 
     def __init__(self, connection: Connection) -> None:
-        self._q = connection.q
+        self._q, self._follows = connection.q, connection.follows
 
     def page(self, filter: Filter, *, after: str | None, limit: int) -> Page:
         """Transactions that match, newest first, older than the cursor `after`.
@@ -69,14 +67,9 @@ class Listing:
         Raises:
             QueueUnavailable: the database did not answer.
         """
-        query = _NOT_SLIM | {"parent": {"$eq": transaction_id}}
         with answering("list what follows"):
-            try:
-                return [decode(row) for row in self._q.find(query, hint="parent").sort("_id", ASCENDING).limit(limit)]
-            except OperationFailure as error:
-                if error.code != NO_SUCH_INDEX:
-                    raise
-                return []  # it is still being built in a database that was there before this version
+            query = _NOT_SLIM | {"_id": {"$in": self._follows.of(transaction_id, limit)}}
+            return [decode(row) for row in self._q.find(query).sort("_id", ASCENDING)]
 
     def _index_of_few(self, filter: Filter) -> str | None:
         """The index that has all of a state or a cause, if these are so few that a page may look through them."""

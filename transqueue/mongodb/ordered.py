@@ -13,9 +13,9 @@ from pymongo.errors import PyMongoError
 
 from ..errors import QueueUnavailable, TrackLost
 from ..order import choose
-from ..transaction import Transaction
+from ..transaction import State, Transaction
 from .connection import CALL_SECONDS, Connection, answering, may_be_committed
-from .documents import LEASED, decode_leased
+from .documents import LEASED, Document, decode_leased
 from .lane_turn import FRONT, LaneTurn, key_id, row_of, standing
 from .lane_walk import LaneWalk
 
@@ -78,10 +78,14 @@ class Ordered:
             raise TrackLost(f"leased {len(turn.taken)} transactions in order, and could not read them") from error
 
     def _taken(self, turn: LaneTurn) -> Sequence[Transaction]:
+        """What was leased. As the session saw it, for it wrote each of them, so nobody else did in between."""
+        rows = [row | {"state": str(State.RUNNING)} for row in turn.seen] or self._read(turn)
+        found = {row["_id"]: decode_leased(row, turn.lease) for row in rows}
+        return [found[one] for one in turn.taken if one in found]
+
+    def _read(self, turn: LaneTurn) -> Sequence[Document]:
         if not turn.taken:
             return []
         mine = {"_id": {"$in": turn.taken}, "lease.token": turn.lease.token}
         with pymongo.timeout(CALL_SECONDS):
-            rows = self._zoneless.find(mine, LEASED).batch_size(len(turn.taken) + 1)
-            found = {row["_id"]: decode_leased(row, turn.lease) for row in rows}
-        return [found[one] for one in turn.taken if one in found]
+            return list(self._zoneless.find(mine, LEASED).batch_size(len(turn.taken) + 1))

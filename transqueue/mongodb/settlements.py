@@ -113,6 +113,7 @@ class Settlements:
         follow_ups = [encode(new) for one in settlements for new in one.outcome.follow_ups]
         if follow_ups:
             self._q.insert_many(follow_ups, session=session)
+            self._connection.follows.note(follow_ups, session)
         enqueue_at_end(self._connection, [one.transaction.id for one in settlements if _ends_with_more(one)], session)
         return settlements
 

@@ -37,7 +37,8 @@ class Sweep:
     """Keeps Q to its retention, for one process."""
 
     def __init__(self, connection: Connection, turns: Turns, *, step: int = STEP) -> None:
-        self._q, self._clock, self._turns, self._step = connection.q, connection.clock, turns, step
+        self._q, self._follows = connection.q, connection.follows
+        self._clock, self._turns, self._step = connection.clock, turns, step
 
     def step(self, retention: Retention, holder: str) -> Swept:
         """Look at the next ids, and do with each what its retention says.
@@ -67,8 +68,10 @@ class Sweep:
         if not ids:
             return 0
         slim = {"_id": {"$in": ids}, "state": {"$exists": False}}
-        removed = self._q.delete_many({"$or": [slim, _still(ids, retention, now)]})
-        return removed.deleted_count
+        removed = self._q.delete_many({"$or": [slim, _still(ids, retention, now)]}).deleted_count
+        kept = [row["_id"] for row in self._q.find({"_id": {"$in": ids}}, {"_id": 1})] if removed < len(ids) else []
+        self._follows.forget(set(ids).difference(kept))
+        return removed
 
     def _slim(self, ids: list[str], retention: Retention, now: datetime) -> int:
         if not ids:
