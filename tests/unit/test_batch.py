@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
@@ -335,6 +337,28 @@ def test_slow_settling_does_not_make_a_fast_handler_look_slow(house):
         house.run(work, 10)
     assert house.happened("settled")[-1] == ("settled", *range(1, 11))
     assert house.pace.limit("t") >= 40
+
+
+@pytest.mark.parametrize(("seconds", "is_kept"), [(0.01, False), (0.0001, True)], ids=["slow", "fast"])
+def test_what_slow_handlers_leave_behind_does_not_wait_for_the_collector(house, seconds, is_kept):
+    class Heavy:
+        """It holds itself."""
+
+        def __init__(self):
+            self.itself = self
+
+    left = []
+
+    def work(_transaction, _context):
+        left.append(weakref.ref(Heavy()))
+        house.ticks.pass_(seconds)
+
+    gc.disable()
+    try:
+        house.run(work)
+        assert [one() is not None for one in left] == [is_kept] * 3
+    finally:
+        gc.enable()
 
 
 def test_an_unknown_handler_is_taken_for_slow(house):

@@ -12,3 +12,8 @@ def spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
+
+
+def collect_the_young() -> None:
+    """What a handler has just left behind: it may be few objects, and much memory."""
+    gc.collect(0)

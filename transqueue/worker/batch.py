@@ -20,6 +20,7 @@ from ..errors import QueueUnavailable
 from ..events import Events
 from ..executor import Bound, Executor, is_completion
 from ..outcome import Verb
+from ..process.collector import collect_the_young
 from ..queue import Settlement, TransactionQueue
 from ..transaction import Transaction
 from .beside import Beside
@@ -32,6 +33,7 @@ FLUSH_SECONDS = 0.01
 SESSION_GROUP = 100  # at most so many of a group die, and run alone afterwards, together; more are hardly faster
 HOLD_SECONDS = 1.0  # longer than this nothing waits in a worker's hands
 FINISH_TURN_SECONDS = 0.1
+COLLECTED_SECONDS = 0.002  # an attempt that takes as long has the time to make garbage of weight
 SESSION_LIMIT_SECONDS = 8.0  # a server ends a session that stays open much longer
 
 Steps = Callable[[Bound, Holding], None]
@@ -93,6 +95,8 @@ class Batches:
         self._steps(bound)(bound, hold)
         took = self._monotonic() - began - self._settled_for
         self._pace.learn(type, hold.started, took)
+        if self._pace.seconds(type) > COLLECTED_SECONDS:
+            collect_the_young()
         return took
 
     def _give_back(self) -> None:
