@@ -20,7 +20,7 @@ from pymongo import ASCENDING, DESCENDING
 from ..order import Due
 from ..transaction import FREE_LANES, KEYED_LANES, State
 from .connection import Connection
-from .documents import READABLE, Document
+from .documents import READABLE, Document, in_utc
 
 DUE_ORDER = [("priority", DESCENDING), ("due_at", ASCENDING), ("_id", ASCENDING)]
 AGE_ORDER = DUE_ORDER[1:]
@@ -76,7 +76,8 @@ class Candidates:
     """Chooses for one worker process."""
 
     def __init__(self, connection: Connection, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._q, self._clock, self._monotonic = connection.q, connection.clock, monotonic
+        self._q, self._zoneless = connection.q, connection.q_zoneless
+        self._clock, self._monotonic = connection.clock, monotonic
         self._types: dict[str, _Type] = {}
         self._heard: dict[str, tuple[int, str] | None] = {}  # by type, where one was heard of; of several none
 
@@ -180,7 +181,11 @@ class Candidates:
         return found
 
     def _rows(self, query: Document, order: list[tuple[str, int]], limit: int) -> list[Document]:
-        return list(self._q.find(query, _ROW, hint="due").sort(order).limit(limit).batch_size(limit + 1))
+        found = self._zoneless.find(query, _ROW, hint="due").sort(order).limit(limit).batch_size(limit + 1)
+        rows = list(found)
+        for row in rows[-1:]:  # no other one is asked for its time
+            in_utc(row, "due_at")
+        return rows
 
     def _due(self, types: list[str], lanes: Collection[int], since: datetime | None = None) -> Document:
         due: Document = {"$lte": self._clock.now()} | ({"$gte": since} if since else {})

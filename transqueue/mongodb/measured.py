@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from datetime import datetime
 
 from ..admin.measures import ACCEPTED, ALL, LAPSES, Tally
 from ..clock import Clock
@@ -39,7 +38,8 @@ class Measured:
         now = self._clock.now()
         mine = [one for one in settlements if one.transaction.id not in lost]
         for type, members in _by_type([one.transaction for one in mine]).items():
-            self._tally.observe(type, *_held(members, now), histogram="held")
+            for at, count in Counter(one.lease.at for one in members if one.lease and one.lease.at).items():
+                self._tally.observe(type, (now - at).total_seconds(), histogram="held", times=count)
         for (type, verb), count in Counter((one.transaction.type, one.outcome.verb) for one in mine).items():
             self._tally.add(type, PAST[verb], count)
         self._accepted(new for one in mine for new in one.outcome.follow_ups)
@@ -69,10 +69,6 @@ class Measured:
     def _accepted(self, transactions: Iterable[Transaction]) -> None:
         for type, members in _by_type(transactions).items():
             self._tally.add(type, ACCEPTED, len(members))
-
-
-def _held(members: Sequence[Transaction], now: datetime) -> list[float]:
-    return [(now - one.lease.at).total_seconds() for one in members if one.lease and one.lease.at]
 
 
 def _by_type(transactions: Iterable[Transaction]) -> dict[str, list[Transaction]]:
