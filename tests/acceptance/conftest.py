@@ -13,7 +13,7 @@ import sys
 import textwrap
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -175,21 +175,26 @@ class Site:
         except OSError:
             return False
 
-    def enqueue(self, type: str, *datas: Mapping[str, Any], max_attempts: int = 8) -> list[str]:
-        """Put transactions into Q in one write, in this order; their ids."""
+    def enqueue(
+        self, type: str, *datas: Mapping[str, Any], max_attempts: int = 8, after_seconds: float = 0.0
+    ) -> list[str]:
+        """Put transactions into Q in one write, in this order, due so much later; their ids."""
         now = datetime.now(UTC)
-        made = [self._transaction(type, data, now, max_attempts) for data in datas]
+        due_at = now + timedelta(seconds=after_seconds)
+        made = [self._transaction(type, data, now, due_at, max_attempts) for data in datas]
         self._queue.enqueue(made)
         return [transaction.id for transaction in made]
 
-    def _transaction(self, type: str, data: Mapping[str, Any], now: datetime, max_attempts: int) -> Transaction:
+    def _transaction(
+        self, type: str, data: Mapping[str, Any], now: datetime, due_at: datetime, max_attempts: int
+    ) -> Transaction:
         id = self._ids.next(now)
         return Transaction(
             id=id,
             type=type,
             data=dict(data),
             created_at=now,
-            due_at=now,
+            due_at=due_at,
             max_attempts=max_attempts,
             lane=int(id) % LANES,
         )

@@ -161,13 +161,14 @@ def test_a_stop_lets_the_running_handler_end_and_gives_the_rest_back(site: Any) 
     site.plugin("waiting", WAITING)
     running = site.work()
     site.until(site.enqueue("wait", *[{}] * 30), "done")  # now the worker leases many at once
-    ids = site.enqueue("wait", {"started": site.path("started"), "seconds": 0.6}, *[{}] * 20)
+    first = {"started": site.path("started"), "seconds": 0.6}
+    ids = site.enqueue("wait", first, *[{}] * 20, after_seconds=0.5)  # so all are found at once, none is heard before
     site.wait_until(lambda: site.has("started"), message="the handler runs")
     assert site.count(ids, "running") > 1
     assert running.stop() == 0
     running.leaves_nothing()
-    first, *others = site.transactions(ids)
-    assert (first["state"], first["attempts"]) == ("done", 1)
+    ended, *others = site.transactions(ids)
+    assert (ended["state"], ended["attempts"]) == ("done", 1)
     for one in others:
         assert (one["state"], one["attempts"], one["history"], "lease" in one) == ("queued", 0, [], False)
 
