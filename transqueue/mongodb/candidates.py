@@ -84,9 +84,7 @@ class Candidates:
     def hear(self, type: str, lane: int, id: str) -> None:
         """This one has come. Where it is the only one since the last look, the next takes it, and does not look.
 
-        Also in other lanes than its own, once these are looked into.
-
-        May be called from any thread.
+        One in lanes that are not asked for is left for when they are. May be called from any thread.
         """
         self._heard[type] = None if type in self._heard else (lane, id)
 

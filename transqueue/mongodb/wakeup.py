@@ -24,7 +24,7 @@ from .documents import Document
 
 AWAIT_SECONDS = 1.0
 LEFT_SECONDS = 1.0  # how long the stream of a busy worker is kept
-WAY_SECONDS, BURST_SECONDS = 0.001, 0.01
+WAY_SECONDS, BURST_SECONDS = 0.001, 0.01  # how long the worker is given the interpreter, and how often at most
 AGAIN_SECONDS, REFUSED_SECONDS = 1.0, 60.0
 SOON = timedelta(seconds=2)  # what is due later than this is found by whoever looks for it
 UNAUTHORIZED = 13

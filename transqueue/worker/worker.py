@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 from ..errors import QueueUnavailable
 from ..events import Events
 from ..executor import Bound
-from ..order import source_of
+from ..order import Due, source_of
 from ..queue import TransactionQueue
 from ..transaction import KEYED_LANES, LANES, Transaction
 from .batch import Batches
@@ -161,11 +161,13 @@ class Worker:
         due = self._queue.due(types) if types and not expected else None
         self._nothing_is_due = due is None and not expected
         if self._idles and due:
-            where = source_of(self._bound(due.type).handler.plugin) if due.has_key else due.type
-            self._heard = {*self._heard, *self._bell.sources(), where}
+            self._heard = {*self._heard, *self._bell.sources(), self._source_of(due)}
         worked = bool(types) and (expected or due is not None) and self._take_turn(types)
         self._idles = not worked
         return worked
+
+    def _source_of(self, due: Due) -> str:
+        return source_of(self._bound(due.type).handler.plugin) if due.has_key else due.type
 
     def _take_turn(self, types: Sequence[str]) -> bool:
         """Work off what the next source has that has anything, first where something was heard.
