@@ -178,7 +178,7 @@ def test_the_next_version_beside_it_processes_both_formats(queue, worker, enqueu
 
 def test_a_start_does_not_wait_for_an_index_of_a_large_queue(hanging_builds, mongo_uri, mongo_database, q, enqueue):
     enqueue()
-    q.drop_index("ended")
+    q.drop_index("finished")
     q.drop_index("due")
     with hanging_builds() as until_built:
         started = connect(mongo_uri, mongo_database)
@@ -219,9 +219,17 @@ def hanging_builds(mongo_client, wait_until, monkeypatch):
 
 
 def test_an_index_of_another_version_under_the_same_name_stops_no_start(mongo_uri, mongo_database, queue, q):
-    q.drop_index("ended")
-    q.create_index([("state", 1), ("finished_at", -1), ("of_the_next_version", 1)], name="ended")
+    q.drop_index("finished")
+    q.create_index([("state", 1), ("finished_at", -1), ("of_the_next_version", 1)], name="finished")
     connect(mongo_uri, mongo_database).close()
+
+
+def test_an_index_that_had_other_keys_once_is_built_beside_the_old_one(mongo_uri, mongo_database, queue, q):
+    q.drop_index("finished")
+    q.create_index([("state", 1), ("type", 1)], name="ended", partialFilterExpression={"state": {"$lt": "queued"}})
+    connect(mongo_uri, mongo_database).close()
+    assert {"ended", "finished"} <= {*q.index_information()}
+    assert queue.page(state=State.REJECTED).transactions == []
 
 
 def test_what_keeps_keys_unique_is_waited_for(mongo_uri, mongo_database, q, enqueue, monkeypatch):

@@ -1,7 +1,8 @@
 """Indexes that never hold up a start: on a large collection those that are missing are built while the work goes on.
 
 An index is known by its name. One that is there is left as it is, so a host with the version before or after this one
-never argues about its keys. What nobody may do without (the one that makes keys unique) is waited for.
+never argues about its keys; one with other keys gets another name. What nobody may do without (the one that makes keys
+unique) is waited for.
 
 Each index of Q has only what is in some state, for two reasons: a transaction that moves on is written into few, and
 the keys that it leaves behind stand in nobody's way. Removed keys stay for minutes, and mongod steps over every one
@@ -56,10 +57,10 @@ Q_INDEXES = [
     IndexModel(_HELD, name="held", partialFilterExpression={"state": "running"}),
     IndexModel(_FRONT, name="front", partialFilterExpression={"ordered": True}),
     IndexModel(_ORDER, name="order", partialFilterExpression=KEYED),
-    IndexModel(_ENDED, name="ended", partialFilterExpression={"state": {"$in": sorted(ENDED)}}),
+    IndexModel(_ENDED, name="finished", partialFilterExpression={"state": {"$in": sorted(ENDED)}}),
     IndexModel(_KEY, name="idempotency", unique=True, partialFilterExpression={"idempotency.key": {"$exists": True}}),
 ]
-INDEX_OF = {State.QUEUED: "due", State.RUNNING: "held", **dict.fromkeys(ENDED, "ended")}
+INDEX_OF = {State.QUEUED: "due", State.RUNNING: "held", **dict.fromkeys(ENDED, "finished")}
 
 SMALL = 10_000  # documents; with fewer an index is there in a moment
 
