@@ -209,14 +209,14 @@ def test_what_a_stale_worker_still_holds_is_not_its_own(queue, bench, keyed, lea
 
 def test_workers_at_once_keep_the_order_of_every_key(bench, keyed, together, in_other_process):
     accepted = keyed(*(f"account-{number % 7}" for number in range(140)))
-    ran: dict[str, list[str]] = {}
+    ran: dict[str, list[str]] = {one.ordering_key: [] for one in accepted}
     queues = [(in_other_process(), bench.worker()) for _ in range(3)]
 
     def drain(queue, worker):
-        while len([one for done in ran.values() for one in done]) < len(accepted):
+        while sum(map(len, ran.values())) < len(accepted):
             leased = queue.lease_in_order(worker, "ledger", TYPES, limit=3, lanes=KEYED_LANES)
             for one in leased:
-                ran.setdefault(one.ordering_key, []).append(one.id)
+                ran[one.ordering_key].append(one.id)
             if leased:
                 assert queue.settle([bench.complete(one) for one in leased]) == frozenset()
 
