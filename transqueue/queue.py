@@ -257,8 +257,8 @@ class TransactionQueue(Pausing):
         """
 
     @abstractmethod
-    def due(self, types: Collection[str], *, without_key: bool = False) -> Due | None:
-        """Where any transaction of these types is due now; with `without_key`, any that has no ordering key."""
+    def due(self, types: Collection[str], *, with_key: Collection[str] | None = None) -> Due | None:
+        """Where any transaction of these types is due now; with `with_key`, other types are asked for with a key."""
 
     @abstractmethod
     def seconds_to_next(self, types: Collection[str]) -> float | None:

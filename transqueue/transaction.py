@@ -143,13 +143,20 @@ class Transaction:
 
     def altered(self, **fields: Any) -> Transaction:
         """A copy with some fields replaced; `dataclasses.replace`, but made for every submission and attempt."""
-        copy = object.__new__(Transaction)
-        copy.__dict__.update(self.__dict__, **fields)
-        return copy
+        copied = self.__dict__.copy()
+        copied.update(fields)
+        return made_of(copied)
 
     def effect_key(self, name: str) -> str:
         """A key for one effect outside MongoDB, the same on every attempt: the receiver's idempotency key."""
         return f"{self.id}:{name}"
+
+
+def made_of(fields: dict[str, Any]) -> Transaction:
+    """The transaction that keeps this very dictionary as its fields; those it leaves out have their defaults."""
+    made = object.__new__(Transaction)
+    object.__setattr__(made, "__dict__", fields)
+    return made
 
 
 def ending(ended: Transaction) -> Mapping[str, Any]:

@@ -142,12 +142,16 @@ def test_due_tells_of_the_types_asked_for_only(queue, bench):
     assert not queue.due([])
 
 
-def test_due_tells_of_those_without_a_key_when_asked_for_them_only(queue, bench):
+def test_due_tells_of_those_with_and_without_a_key_apart(queue, bench):
     bench.enqueue(ordering_key="ann", lane=KEYED_LANES[0])
-    assert queue.due(["deposit"])
-    assert not queue.due(["deposit"], without_key=True)
-    bench.enqueue()
-    assert queue.due(["deposit"], without_key=True)
+    assert queue.due(["deposit"]) == ("deposit", True)
+    assert queue.due(["pay"], with_key=["deposit"]) == ("deposit", True)
+    assert queue.due([], with_key=["deposit"]) == ("deposit", True)
+    assert not queue.due(["deposit"], with_key=[])
+    assert not queue.due(["deposit"], with_key=["pay"])
+    bench.enqueue(type="pay")
+    assert queue.due(["pay"], with_key=[]) == ("pay", False)
+    assert not queue.due(["deposit"], with_key=["pay"])
 
 
 def test_queued_types_are_those_that_begin_with_the_prefix(queue, bench):

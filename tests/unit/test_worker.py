@@ -59,11 +59,11 @@ class SpyQueue(MemoryQueue):
         super().__init__(SettableClock(NOW))
         self.asked, self.error = [], None
 
-    def due(self, types, *, without_key=False):
+    def due(self, types, *, with_key=None):
         self.asked.append(("due", sorted(types)))
         if self.error:
             raise self.error
-        return super().due(types, without_key=without_key)
+        return super().due(types, with_key=with_key)
 
     def lease(self, worker, type, *, limit, lanes=None, by_age=False):
         self.asked.append(("lease", type, limit, lanes))
@@ -209,6 +209,37 @@ def test_types_that_had_nothing_are_asked_for_together_while_another_has_a_backl
     house.turns(1)
     assert house.queue.of("due") == [[["b", "c", "d"]]]
     assert {type for type, *_ in house.queue.of("lease")} == {"a"}
+
+
+def test_a_type_that_had_nothing_once_is_not_asked_for_while_it_has_a_backlog():
+    house = House("a", "b", "c", "d")
+    house.enqueue("d")
+    house.turns(2)
+    for _ in range(3):
+        house.enqueue("a")
+    house.pace.learn("a", 1, 9.0)
+    house.turns(1)
+    del house.queue.asked[:]
+    house.turns(1)
+    assert house.queue.of("due") == [[["b", "c", "d"]]]
+
+
+def test_while_no_key_is_due_its_lanes_are_not_looked_into_beside_a_backlog(monkeypatch):
+    house, orders = House("a", "b"), []
+    order = house.queue.lease_in_order
+    monkeypatch.setattr(house.queue, "lease_in_order", lambda *args, **how: orders.append(1) or order(*args, **how))
+    for _ in range(9):
+        house.enqueue("a")
+    house.pace.learn("a", 1, 9.0)
+    house.turns(3)
+    house.ticks.seconds += 1
+    orders.clear()
+    house.turns(1)
+    assert orders == []
+    keyed = house.enqueue_keyed("b", "ann", lane=0)
+    house.ticks.seconds += 1
+    house.turns(3)
+    assert house.queue.get(keyed).state is State.DONE
 
 
 def test_what_came_for_a_type_that_had_nothing_is_found_beside_a_backlog():

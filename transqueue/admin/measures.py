@@ -53,14 +53,18 @@ class Tally:
         with self._lock:
             self._figures(type)[figure] += count  # type: ignore[assignment]
 
-    def observe(self, type: str, *observed: float, histogram: str, times: int = 1) -> None:
-        """Put spans of seconds into a histogram, each so many times; one below nothing counts as nothing."""
+    def observe(self, type: str, *observed: float, histogram: str) -> None:
+        """Put spans of seconds into a histogram; one below nothing counts as nothing."""
+        self.observe_many(type, [(seconds, 1) for seconds in observed], histogram=histogram)
+
+    def observe_many(self, type: str, observed: Iterable[tuple[float, int]], *, histogram: str) -> None:
+        """As `observe`, each span so many times."""
         with self._lock:
             figures, names, total = self._figures(type), _NAMES[histogram], 0.0
-            for seconds in observed:
+            for seconds, times in observed:
                 figures[names[bisect_left(BUCKETS, seconds)]] += times
-                total += seconds if seconds > 0 else 0.0
-            figures[_SUMS[histogram]] += total * times  # type: ignore[assignment]
+                total += seconds * times if seconds > 0 else 0.0
+            figures[_SUMS[histogram]] += total  # type: ignore[assignment]
 
     def heard(self, event: Named) -> None:
         """Count an event of a supervisor: for `Events.listen`."""

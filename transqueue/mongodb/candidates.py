@@ -119,13 +119,18 @@ class Candidates:
             return []
         return _ids(self._read_on(type, known, limit, lanes, in_vain=True))
 
-    def due(self, types: Collection[str], lanes: Sequence[int]) -> Due | None:
-        """Where any of these types is due in these lanes, which stand side by side; what was heard of is gone else."""
+    def due(self, without_key: Collection[str], with_key: Collection[str]) -> Due | None:
+        """Where any of these types is due, without a key, or with one; what was heard of is gone where none is."""
         heard = dict(self._heard)
-        among = {"lane": {"$gte": lanes[0], "$lte": lanes[-1]}}  # one leap where each of many lanes would be one
-        if row := self._q.find_one(self._due(list(types), lanes) | among, {"_id": 0, "type": 1, "lane": 1}, hint="due"):
+        places = [(sorted(without_key), FREE_LANES), (sorted(with_key), KEYED_LANES)]
+        if places[0][0] == places[1][0]:
+            places = [(places[0][0], range(FREE_LANES[0], KEYED_LANES[-1] + 1))]
+        any_of = [_among(types, lanes) for types, lanes in places if types]
+        query: Document = {"state": str(State.QUEUED), "due_at": {"$lte": self._clock.now()}}
+        query |= any_of[0] if len(any_of) == 1 else {"$or": any_of}
+        if any_of and (row := self._q.find_one(query, {"_id": 0, "type": 1, "lane": 1}, hint="due")):
             return Due(row["type"], row["lane"] in KEYED_LANES)
-        for type in types:
+        for type in without_key:
             if type in heard and self._heard.get(type) == heard[type]:
                 self._heard.pop(type, None)
         return None
@@ -193,6 +198,11 @@ class Candidates:
             "lane": next(iter(lanes)) if len(lanes) == 1 else {"$in": list(lanes)},
             "due_at": due,
         }
+
+
+def _among(types: Sequence[str], lanes: Sequence[int]) -> Document:
+    """Of these types, in lanes that stand side by side: one leap, where each lane by itself would be one."""
+    return {"type": {"$in": [*types]}, "lane": {"$gte": lanes[0], "$lte": lanes[-1]}}
 
 
 def _ids(rows: Sequence[Document]) -> list[str]:

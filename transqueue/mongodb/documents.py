@@ -6,7 +6,7 @@ Decimal128 where it does not, so every number comes back as it was sent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,19 +16,16 @@ from typing import Any, NamedTuple
 
 from bson import Decimal128, Timestamp
 
-from ..transaction import VERSION, Idempotency, Lease, OnEnd, Stamp, State, Transaction
+from ..transaction import VERSION, Idempotency, Lease, OnEnd, Stamp, State, Transaction, made_of
 
 Document = dict[str, Any]
 
 DOUBLE_DIGITS = 15  # so many decimal digits a double always gives back
 READABLE = {"$lte": VERSION}  # of `v`
 _TOLD = ("traceparent", "request_id")
-_RESTORED = ("data", "result", "origin")
-_OTHERWISE = {*_RESTORED, "id", "state", "lease", "idempotency", "plugin", "on_end", "history", "v"}
-_is_as_it_is = frozenset(field.name for field in fields(Transaction) if field.name not in _OTHERWISE).__contains__
 _STATES = {state.value: state for state in State}
 _NEVER = datetime.fromtimestamp(0, UTC)
-_BLANK = Transaction(id="", type="", data=None, created_at=_NEVER, due_at=_NEVER, max_attempts=1)
+_FIELDS = frozenset(field.name for field in fields(Transaction))
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 LEASED = {"lease": 0, "accepted": 0, "ordered": 0}  # what a worker knows of what it leased, or has no use for
 _BY_SERVER = Timestamp(0, 0)  # mongod fills it in when it inserts: the order of acceptance, across hosts
@@ -104,32 +101,17 @@ def common(alike: Alike) -> Document:
     return document | {name: value for name in _TOLD if (value := getattr(alike, name)) is not None}
 
 
-def decode(document: Mapping[str, Any], lease: Lease | None = None) -> Transaction:
-    """The transaction that a document tells of; of a newer format, what is sure, with the cure as its error.
-
-    Args:
-        lease: the one that it has, where that is known: the document may be without it.
-    """
+def decode(document: Mapping[str, Any]) -> Transaction:
+    """The transaction that a document tells of; of a newer format, what is sure, with the cure as its error."""
     if is_newer(document):
         return _newer(document)
-    told = {name: document[name] for name in filter(_is_as_it_is, document)}
-    held, key, plugin = document.get("lease"), document.get("idempotency"), document.get("plugin")
-    told["lease"] = lease or (Lease(held["token"], held["worker"], held.get("at")) if held else None)
-    if key:
-        told["idempotency"] = Idempotency(key["key"], key["body_hash"])
-    if plugin:
-        told["plugin"] = _stamp_of(plugin["name"], plugin["version"], plugin.get("schema", ""))
-    if "on_end" in document:
-        told["on_end"] = tuple(_restored_on_end(one) for one in document["on_end"])
-    for name in _RESTORED:
-        if name in document:
-            told[name] = restored(document[name])
-    history = tuple(document.get("history", ()))
-    return _BLANK.altered(id=document["_id"], state=_STATES[document["state"]], history=history, **told)
+    held = document.get("lease")
+    lease = Lease(held["token"], held["worker"], held.get("at")) if held else None
+    return _become({**document, "lease": lease})
 
 
 def decode_leased(row: Document, lease: Lease) -> Transaction:
-    """The transaction of a row that was read as `LEASED`, and without zones.
+    """The transaction of a row that was read as `LEASED`, and without zones. The row is used up.
 
     PyMongo takes longer for one time with a zone than for all the rest of a row.
     """
@@ -137,14 +119,35 @@ def decode_leased(row: Document, lease: Lease) -> Transaction:
     in_utc(row.get("origin", {}), "created_at", "finished_at")
     for entry in row.get("history", ()):
         in_utc(entry, "at", "leased_at")
-    return decode(row, lease)
+    if is_newer(row):
+        return _newer(row)
+    row["lease"] = lease
+    return _become(row)
+
+
+def _become(row: Document) -> Transaction:
+    """The transaction that a row becomes: a worker makes very many, and each copy would take as long as reading it."""
+    row["id"], row["state"] = row.pop("_id"), _STATES[row["state"]]
+    for name, restore in _RESTORED.items():
+        if name in row:
+            row[name] = restore(row[name])
+    if not _FIELDS.issuperset(row):  # what is for the database alone, or of the next version
+        for name in row.keys() - _FIELDS:
+            del row[name]
+    return made_of(row)
 
 
 def in_utc(row: Document, *names: str) -> None:
     """Give times that were read without a zone the one that all have."""
     for name in names:
         if name in row:
-            row[name] = row[name].replace(tzinfo=UTC)
+            row[name] = _utc(row[name])
+
+
+@lru_cache(256)
+def _utc(moment: datetime) -> datetime:
+    """Mostly one that was met a moment ago: a transaction is due when it is made, and many are made together."""
+    return moment.replace(tzinfo=UTC)
 
 
 def decode_first(document: Mapping[str, Any]) -> Transaction:
@@ -195,6 +198,10 @@ def _stamp_of(name: str, version: str, schema: str) -> Stamp:
     return Stamp(name, version, schema)
 
 
+def _restored_stamp(document: Mapping[str, Any]) -> Stamp:
+    return _stamp_of(document["name"], document["version"], document.get("schema", ""))
+
+
 def _stamp(stamp: Stamp) -> Document:
     return {"name": stamp.name, "version": stamp.version} | ({"schema": stamp.schema} if stamp.schema else {})
 
@@ -233,8 +240,10 @@ def _number(value: Decimal) -> float | Decimal128:
 
 
 def restored(value: Any) -> Any:
-    """A BSON value as the JSON value that was stored."""
+    """A BSON value as the JSON value that was stored; where that is the same, itself."""
     if type(value) in _PLAIN:
+        return value
+    if type(value) is dict and _PLAIN.issuperset(map(type, value.values())):
         return value
     if isinstance(value, Decimal128):
         return value.to_decimal()
@@ -243,3 +252,18 @@ def restored(value: Any) -> Any:
     if isinstance(value, list):
         return [restored(item) for item in value]
     return value
+
+
+def _restored_idempotency(document: Mapping[str, Any]) -> Idempotency:
+    return Idempotency(document["key"], document["body_hash"])
+
+
+_RESTORED: Mapping[str, Callable[[Any], Any]] = {
+    "data": restored,
+    "result": restored,
+    "origin": restored,
+    "history": tuple,
+    "plugin": _restored_stamp,
+    "idempotency": _restored_idempotency,
+    "on_end": lambda many: tuple(map(_restored_on_end, many)),
+}

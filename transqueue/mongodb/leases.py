@@ -36,10 +36,10 @@ class Leases:
         """The bell told of this one."""
         self._candidates.hear(type, lane, id)
 
-    def due(self, types: Collection[str], *, without_key: bool) -> Due | None:
+    def due(self, without_key: Collection[str], with_key: Collection[str]) -> Due | None:
         """As `TransactionQueue.due` promises."""
         with answering("look for due transactions"):
-            return self._candidates.due(types, FREE_LANES if without_key else ALL_LANES)
+            return self._candidates.due(without_key, with_key)
 
     def seconds_to_next(self, types: Collection[str]) -> float | None:
         """As `TransactionQueue.seconds_to_next` promises."""

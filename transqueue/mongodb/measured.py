@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from operator import attrgetter
 
 from ..admin.measures import ACCEPTED, ALL, LAPSES, Tally
 from ..clock import Clock
@@ -12,6 +14,8 @@ from ..queue import Effects, Perform, Receipt, Settlement
 from ..transaction import Transaction
 
 PAST = {Verb.COMPLETE: "done", Verb.REJECT: "rejected", Verb.RETRY: "retried", Verb.BURY: "dead"}
+_due = attrgetter("type", "due_at")
+_end = attrgetter("transaction.type", "outcome.verb", "transaction.lease.at")
 
 
 class Measured:
@@ -27,25 +31,30 @@ class Measured:
 
     def leased(self, transactions: Sequence[Transaction]) -> Sequence[Transaction]:
         """How long each had been due; the transactions again."""
-        now = self._clock.now()
-        for type, members in _by_type(transactions).items():
-            waits = [(now - one.due_at).total_seconds() for one in members]
-            self._tally.observe(type, *waits, histogram="wait")
+        self._observe("wait", Counter(map(_due, transactions)))
         return transactions
 
     def settled(self, settlements: Sequence[Settlement], lost: Collection[str]) -> None:
         """The outcomes written, how long their leases were, and what was accepted together with them."""
-        now = self._clock.now()
-        mine = [one for one in settlements if one.transaction.id not in lost]
-        for type, members in _by_type([one.transaction for one in mine]).items():
-            for at, count in Counter(one.lease.at for one in members if one.lease and one.lease.at).items():
-                self._tally.observe(type, (now - at).total_seconds(), histogram="held", times=count)
-        for (type, verb), count in Counter((one.transaction.type, one.outcome.verb) for one in mine).items():
+        mine = [one for one in settlements if one.transaction.id not in lost] if lost else settlements
+        held = Counter[tuple[str, datetime]]()
+        for (type, verb, at), count in Counter(map(_end, mine)).items():
             self._tally.add(type, PAST[verb], count)
-        self._accepted(new for one in mine for new in one.outcome.follow_ups)
-        over = (one.transaction for one in mine if one.outcome.verb is not Verb.RETRY)
-        for type, count in Counter(new.type for transaction in over for new in transaction.on_end).items():
+            if at:
+                held[type, at] += count
+        self._observe("held", held)
+        self._accepted(new for one in mine if one.outcome.follow_ups for new in one.outcome.follow_ups)
+        ended = [one.transaction for one in mine if one.transaction.on_end and one.outcome.verb is not Verb.RETRY]
+        for type, count in Counter(new.type for transaction in ended for new in transaction.on_end).items():
             self._tally.add(type, ACCEPTED, count)
+
+    def _observe(self, histogram: str, since: Mapping[tuple[str, datetime], int]) -> None:
+        """Spans that end now, so many of each type from each moment on: many share one."""
+        now, spans = self._clock.now(), defaultdict[str, list[tuple[float, int]]](list)
+        for (type, moment), count in since.items():
+            spans[type].append(((now - moment).total_seconds(), count))
+        for type, observed in spans.items():
+            self._tally.observe_many(type, observed, histogram=histogram)
 
     def watched(self, perform: Perform) -> tuple[Perform, Callable[[Collection[str]], None]]:
         """The same work of a session, and what to call with the ids lost once the session is over."""
@@ -67,12 +76,5 @@ class Measured:
             self._tally.add(ALL, LAPSES, workers)
 
     def _accepted(self, transactions: Iterable[Transaction]) -> None:
-        for type, members in _by_type(transactions).items():
-            self._tally.add(type, ACCEPTED, len(members))
-
-
-def _by_type(transactions: Iterable[Transaction]) -> dict[str, list[Transaction]]:
-    found: dict[str, list[Transaction]] = {}
-    for one in transactions:
-        found.setdefault(one.type, []).append(one)
-    return found
+        for type, count in Counter(one.type for one in transactions).items():
+            self._tally.add(type, ACCEPTED, count)

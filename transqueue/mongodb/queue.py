@@ -184,8 +184,8 @@ class MongoQueue(TransactionQueue):
         among = lanes if lanes is not None else KEYED_LANES
         return self._measured.leased(self._ordered.lease(worker, plugin, types, limit, among))
 
-    def due(self, types: Collection[str], *, without_key: bool = False) -> Due | None:
-        return self._leases.due(types, without_key=without_key)
+    def due(self, types: Collection[str], *, with_key: Collection[str] | None = None) -> Due | None:
+        return self._leases.due(types, types if with_key is None else with_key)
 
     def seconds_to_next(self, types: Collection[str]) -> float | None:
         return self._leases.seconds_to_next(types)

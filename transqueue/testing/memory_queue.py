@@ -181,10 +181,11 @@ class MemoryQueue(MemoryPauses, TransactionQueue):
             lease = Lease(self._new_token(), worker, self.clock.now())
             return copy.deepcopy([self._transactions.put(leased(one, lease)) for one in chosen])
 
-    def due(self, types: Collection[str], *, without_key: bool = False) -> Due | None:
+    def due(self, types: Collection[str], *, with_key: Collection[str] | None = None) -> Due | None:
         with self._lock:
-            due = self._transactions.due(types, self.clock.now(), without_key=without_key)
-            return next((Due(one.type, one.ordering_key is not None) for one in due), None)
+            keyed = types if with_key is None else with_key
+            due = (Due(one.type, one.ordering_key is not None) for one in self._transactions.due(self.clock.now()))
+            return next((one for one in due if one.type in (keyed if one.has_key else types)), None)
 
     def seconds_to_next(self, types: Collection[str]) -> float | None:
         with self._lock:

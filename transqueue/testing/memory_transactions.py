@@ -52,18 +52,15 @@ class MemoryTransactions:
         found = [one for one in newest_first if _matches(one, wanted)]
         return Page(found[:limit], found[limit - 1].id if len(found) > limit else None)
 
-    def due(self, types: Collection[str], now: datetime, *, without_key: bool = False) -> Iterator[Transaction]:
-        """Those of these types that may run now, in no order."""
-        for one in self:
-            is_due = one.state is State.QUEUED and one.type in types and one.due_at <= now
-            if is_due and not (without_key and one.ordering_key):
-                yield one
+    def due(self, now: datetime) -> Iterator[Transaction]:
+        """Those that may run now, in no order."""
+        return (one for one in self if one.state is State.QUEUED and one.due_at <= now)
 
     def next_group(
         self, type: str, now: datetime, *, limit: int, lanes: Collection[int], by_age: bool = False
     ) -> list[Transaction]:
         """Those due first that may run together: all up to one that must run alone, or that one by itself."""
-        due = [one for one in self.due({type}, now) if one.lane in lanes]
+        due = [one for one in self.due(now) if one.type == type and one.lane in lanes]
         first = nsmallest(limit, due, key=_age if by_age else _place)
         for index, transaction in enumerate(first):
             if transaction.alone:

@@ -9,7 +9,6 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -23,6 +22,7 @@ from .batch import Batches
 from .bell import Bell, NoBell
 from .pace import Pace
 from .paused import PausedTypes
+from .sources import InVain, Source
 
 FIRST_WAIT_SECONDS, WAIT_GROWTH = 0.005, 1.5
 FIRST_LISTENING_SECONDS = 0.05  # the bell tells of what comes, so what a look would find has been missed
@@ -32,7 +32,6 @@ UNAVAILABLE_WAIT_SECONDS = 0.5
 LOOK_AROUND = 8  # leases of one source
 MANY = 8  # leased at once: then there is a backlog
 SHARE_A_SESSION = 16
-IN_VAIN_SECONDS = 0.05  # how long a source that had nothing is passed over while others have
 FAMILY_SECONDS = 0.5  # how long the types found for a family are believed
 T = TypeVar("T")
 
@@ -43,15 +42,6 @@ class Waiting(Protocol):
     def is_set(self) -> bool: ...
 
     def wait(self, seconds: float) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One place that a worker leases from."""
-
-    name: str
-    lease: Callable[[], Sequence[Transaction]]
-    in_order: bool = False
 
 
 class Worker:
@@ -82,11 +72,10 @@ class Worker:
         self._id, self._lanes, self._pace, self._stop, self._events = id, lanes, pace, stop, events
         self._is_parked, self._monotonic, self._random = is_parked, monotonic, random
         self._bell: Bell = bell or NoBell()
-        self._paused = PausedTypes(queue, monotonic)
+        self._paused, self._in_vain = PausedTypes(queue, monotonic), InVain(queue, monotonic)
         self._families = [type for type in bounds if type.endswith(".*")]
         self._found: tuple[float, list[str]] = (float("-inf"), [])
         self._next, self._leased = first, Counter[str]()
-        self._in_vain: dict[str, float] = {}
         self._heard: Collection[str] = ()
         self._expects = False  # more, so that the next turn looks without asking first
         self._idles = False  # it found nothing the last time
@@ -123,12 +112,8 @@ class Worker:
         if heard:
             self._heard = self._bell.sources()
             self._expects = heard != "others"  # which those may have taken by now
-            self._look_at_all_again()
+            self._in_vain.look_at_all_again()
         return heard is not None
-
-    def _look_at_all_again(self) -> None:
-        """Nothing is in vain any more; those without a key are asked for with one question."""
-        self._in_vain = dict.fromkeys(self._in_vain, float("-inf"))
 
     def _until_due(self, seconds: float) -> float:
         """No longer than to the moment at which the next one is due, as far as a wait is long enough to ask."""
@@ -156,7 +141,7 @@ class Worker:
     def _lease_next(self) -> bool:
         types = self._types()
         if not self._expects:
-            self._look_at_all_again()
+            self._in_vain.look_at_all_again()
         expected, self._expects = self._expects, False
         due = self._queue.due(types) if types and not expected else None
         self._nothing_is_due = due is None and not expected
@@ -177,28 +162,18 @@ class Worker:
         sources = _turned(list(enumerate(self._sources(types), 1)), self._next)
         heard, self._heard = self._heard, ()
         called = [(after, source) for after, source in sources if source.name in heard]
-        return self._try(called) or self._try(self._not_in_vain(sources))
+        return self._try(called) or self._try(self._in_vain.without(sources))
 
     def _try(self, sources: Iterable[tuple[int, Source]]) -> bool:
         for after, source in sources:
             if leased := source.lease():
                 self._bell.rest()
+                self._in_vain.forget(source)
                 self._next = after
                 self._work_off(source, leased)
                 return True
-            self._in_vain[source.name] = self._monotonic() + IN_VAIN_SECONDS
+            self._in_vain.note(source)
         return False
-
-    def _not_in_vain(self, sources: Sequence[tuple[int, Source]]) -> list[tuple[int, Source]]:
-        """Without those that had nothing a moment ago.
-
-        One question for all that had nothing and are to be looked at again: in a long drain that is most of them.
-        """
-        now = self._monotonic()
-        again = [one.name for _, one in sources if not one.in_order and self._in_vain.get(one.name, now) < now]
-        if len(again) > 1 and not self._queue.due(again, without_key=True):
-            self._in_vain |= dict.fromkeys(again, now + IN_VAIN_SECONDS)
-        return [(after, one) for after, one in sources if self._in_vain.get(one.name, now) <= now]
 
     def _work_off(self, source: Source, leased: Sequence[Transaction]) -> None:
         types = {transaction.type for transaction in leased}
@@ -218,10 +193,10 @@ class Worker:
         for type in types:
             of_plugins.setdefault(self._bound(type).handler.plugin, []).append(type)
         ordered = [
-            Source(source_of(plugin), partial(self._lease_in_order, plugin, types), in_order=True)
+            Source(source_of(plugin), types, partial(self._lease_in_order, plugin, types), in_order=True)
             for plugin, types in of_plugins.items()
         ]
-        return [*(Source(type, partial(self._lease, type)) for type in types), *ordered]
+        return [*(Source(type, [type], partial(self._lease, type)) for type in types), *ordered]
 
     def _lease(self, type: str) -> Sequence[Transaction]:
         """From this worker's own lanes first, so that workers keep out of each other's way."""
