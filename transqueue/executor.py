@@ -120,7 +120,7 @@ class Executor:
 
     def mark(self, members: Sequence[Transaction], seconds: float = float("inf")) -> None:
         """Whoever dies from now on dies of this transaction, or of a group that must be told apart."""
-        self._mark(tuple(member.id for member in members), self._boot_time() + seconds, seconds)
+        self._mark(tuple([member.id for member in members]), self._boot_time() + seconds, seconds)
 
     def unmark(self) -> None:
         """Nothing is running, but for what is in flight."""

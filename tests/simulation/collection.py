@@ -223,6 +223,9 @@ class Cursor:
             )
         return next(self._rows)
 
+    def to_list(self) -> list[Document]:
+        return list(self)
+
 
 def _kind(write: Any) -> str:
     if isinstance(write, InsertOne):

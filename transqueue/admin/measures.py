@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import repeat
 from threading import Lock
 from typing import Protocol
 
@@ -55,7 +56,7 @@ class Tally:
 
     def observe(self, type: str, *observed: float, histogram: str) -> None:
         """Put spans of seconds into a histogram; one below nothing counts as nothing."""
-        self.observe_many(type, [(seconds, 1) for seconds in observed], histogram=histogram)
+        self.observe_many(type, zip(observed, repeat(1)), histogram=histogram)
 
     def observe_many(self, type: str, observed: Iterable[tuple[float, int]], *, histogram: str) -> None:
         """As `observe`, each span so many times."""

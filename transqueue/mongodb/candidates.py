@@ -184,8 +184,8 @@ class Candidates:
         return found
 
     def _rows(self, query: Document, order: list[tuple[str, int]], limit: int) -> list[Document]:
-        found = self._zoneless.find(query, _ROW, hint="due").sort(order).limit(limit).batch_size(limit + 1)
-        rows = list(found)
+        found = self._zoneless.find(query, _ROW, hint="due").sort(order).limit(limit)
+        rows = found.batch_size(limit + 1).to_list()
         for row in rows[-1:]:  # no other one is asked for its time
             in_utc(row, "due_at")
         return rows

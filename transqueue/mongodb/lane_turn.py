@@ -121,7 +121,7 @@ class LaneTurn:
         """The first rows of the lane that are not aside, in the order accepted; without `columns` whole documents."""
         query = {"ordered": True, "plugin.name": self.plugin, "lane": self.lane}
         found = self._zoneless.find(query, columns, session=session, hint="front").batch_size(size + 1)
-        rows = list(found.sort("accepted", ASCENDING).limit(size))
+        rows = found.sort("accepted", ASCENDING).limit(size).to_list()
         for row in rows:
             in_utc(row, "due_at")
             in_utc(row.get("lease", {}), "at")

@@ -77,7 +77,7 @@ class Leases:
             rows = [self._zoneless.find_one_and_update(free, taking, LEASED, return_document=after)]
         elif self._q.update_many(free, taking).modified_count:
             mine = {"_id": {"$in": ids}, "lease.token": token}
-            rows = self._zoneless.find(mine, LEASED).batch_size(len(ids) + 1)
+            rows = self._zoneless.find(mine, LEASED).batch_size(len(ids) + 1).to_list()
         taken = {row["_id"]: decode_leased(row, lease) for row in rows if row}
         if not taken:
             self._step_over_newer(ids)

@@ -88,4 +88,4 @@ class Ordered:
             return []
         mine = {"_id": {"$in": turn.taken}, "lease.token": turn.lease.token}
         with pymongo.timeout(CALL_SECONDS):
-            return list(self._zoneless.find(mine, LEASED).batch_size(len(turn.taken) + 1))
+            return self._zoneless.find(mine, LEASED).batch_size(len(turn.taken) + 1).to_list()

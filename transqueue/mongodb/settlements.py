@@ -43,16 +43,17 @@ class Settlements:
 
     def settle(self, settlements: Sequence[Settlement]) -> frozenset[str]:
         """As `TransactionQueue.settle` promises."""
-        plain = [one for one in settlements if not _enqueues(one)]
-        lost = frozenset(self._connection.insist(lambda: self._write(plain)) if plain else ())
-        return lost | self._settle_with_follow_ups([one for one in settlements if _enqueues(one)])
+        enqueuing = [one for one in settlements if _enqueues(one)]
+        plain = [one for one in settlements if not _enqueues(one)] if enqueuing else settlements
+        lost = self._connection.insist(lambda: self._write(plain)) if plain else frozenset[str]()
+        return lost | self._settle_with_follow_ups(enqueuing) if enqueuing else lost
 
     def _settle_with_follow_ups(self, settlements: Sequence[Settlement]) -> frozenset[str]:
         left = list(settlements)
         while left:
             unheld = self._connection.insist(lambda: self.settle_in_session(lambda _: left, CALL_SECONDS))  # noqa: B023
             left = [one for one in left if one.transaction.id not in unheld] if unheld else []
-        return self._connection.insist(lambda: self._not_mine(settlements)) if settlements else frozenset()
+        return self._connection.insist(lambda: self._not_mine(settlements))
 
     def _write(self, settlements: Sequence[Settlement]) -> frozenset[str]:
         """Settle outside a session: one update for equal outcomes, one command for the others. The ids lost."""

@@ -257,12 +257,12 @@ class Batches:
 
     def _tell(self, settlements: Sequence[Settlement], lost: Iterable[str]) -> None:
         mine = [one for one in settlements if one.transaction.id not in lost]
-        completed = sum(is_completion(one) for one in mine)
-        if completed:
-            self._events.emit("transactions.completed", type=mine[0].transaction.type, count=completed)
-        for one in mine:
-            if not is_completion(one):
-                self._tell_one(one)
+        others = [one for one in mine if not is_completion(one)]
+        if len(mine) > len(others):
+            count = len(mine) - len(others)
+            self._events.emit("transactions.completed", type=mine[0].transaction.type, count=count)
+        for one in others:
+            self._tell_one(one)
         for transaction_id in sorted(lost):
             self._events.emit("lease.lost", transaction=transaction_id)
 

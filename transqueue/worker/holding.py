@@ -30,9 +30,10 @@ class Holding:
         """The next one to start."""
         while self._waiting and self.may_start():
             transaction = self._waiting.popleft()
-            if self.without_held_back([transaction]):
+            if transaction.ordering_key not in self._held_back:
                 self.started += 1
                 return transaction
+            self._given_back.append(transaction)
         return None
 
     def next_group(self, *, one_per_key: bool, most: int | None = None) -> list[Transaction]:
