@@ -6,6 +6,7 @@ import copy
 import itertools
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bson import Timestamp
@@ -16,7 +17,7 @@ from transqueue.transaction import free_lane, keyed_lane
 
 Document = dict[str, Any]
 
-AT_ONCE = 1000
+AT_ONCE, A_SECOND = 1000, 10_000
 USERNAME = "user123"  # in a template: where a username goes
 _ids = itertools.count(time.time_ns() // 1_000_000 * 10**8)
 
@@ -31,8 +32,11 @@ class Template:
     def type(self) -> str:
         return str(self.document["type"])
 
-    def make(self, user: str = USERNAME) -> Document:
+    def make(self, user: str = USERNAME, at: datetime | None = None) -> Document:
+        """One of this user; accepted then, else when the submission was."""
         made = copy.copy(self.document)
+        if at:
+            made["created_at"] = made["due_at"] = at
         made["_id"] = id = str(next(_ids))
         made["accepted"] = Timestamp(0, 0)
         made["data"] = {**made["data"], "username": user}
@@ -44,9 +48,12 @@ class Template:
         return made
 
     def many(self, count: int, users: int = 1) -> Iterator[Document]:
-        """Copies whose users take turns."""
+        """Copies whose users take turns, as if they had come until now, in batches that each have one moment."""
         names = [USERNAME] if users == 1 else [f"user{number}" for number in range(users)]
-        return (self.make(names[number % users]) for number in range(count))
+        began = datetime.now(UTC) - timedelta(seconds=count / A_SECOND)
+        for number in range(count):
+            at = began + timedelta(seconds=number // AT_ONCE * AT_ONCE / A_SECOND)
+            yield self.make(names[number % users], at)
 
 
 def fill(q: Collection[Document], template: Template, count: int, users: int = 1) -> None:

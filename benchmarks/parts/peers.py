@@ -126,7 +126,7 @@ def _beside(run: Run, peer: Peer, installed: Path, broker: str) -> Iterator[Row]
             peer.name: lambda: _drain(peer, installed, broker),
             ours: lambda: draining.drain(run.stage, template, run.size(20_000, 100)),
         },
-        min(2, run.rounds),
+        run.rounds if peer.target else min(2, run.rounds),
         run.tell,
     )
     yield Row(part=PART, what=peer.name, unit="jobs/s", samples=samples[peer.name])

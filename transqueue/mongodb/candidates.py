@@ -31,7 +31,7 @@ LATE = timedelta(seconds=0.25)  # how long after it was due a transaction may be
 FROM_START_SECONDS = 1.0
 SHARE = 20  # reads from the start take at most a twentieth of the time
 LONG_WALK_SECONDS = 0.2  # one that takes longer is not repeated at once, even when nothing is found
-PRIORITY_SECONDS = 0.25
+PRIORITY_SECONDS = 1.0  # asking steps over what was removed
 NEWER_SECONDS = 10.0
 _ROW = {"_id": 1, "due_at": 1, "alone": 1}
 
