@@ -67,13 +67,20 @@ def enqueue(stage: Stage, template: Template, count: int, at_once: int = AT_ONCE
 
 
 def drain(
-    stage: Stage, template: Template, count: int, *, users: int = 1, ledger: bool = False, written: bool = True
+    stage: Stage,
+    template: Template,
+    count: int,
+    *,
+    users: int = 1,
+    ledger: bool = False,
+    written: bool = True,
+    processes: int = PROCESSES,
 ) -> Sample:
-    """Lease and settle a backlog, by two processes."""
+    """Lease and settle a backlog, by so many processes."""
     with stage.site() as site:
         stage.prepare(site)
         fill(site.q, template, count, users)
-        lanes = [[lane for lane in (*FREE_LANES, *KEYED_LANES) if lane % PROCESSES == n] for n in range(PROCESSES)]
+        lanes = [[lane for lane in (*FREE_LANES, *KEYED_LANES) if lane % processes == n] for n in range(processes)]
         works = [
             Work(uri=stage.uri, database=site.name, type=template.type, lanes=mine, ledger=ledger, written=written)
             for mine in lanes

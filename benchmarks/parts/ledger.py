@@ -11,6 +11,7 @@ from . import Run
 PART = "ledger"
 USERS = 1000
 RAW, UNIFORM, HOT = "100 in a session, plain PyMongo", f"deposits, {USERS:,} users", "deposits, one hot user"
+RAW_HOT = "100 in a session, one user, by one process, plain PyMongo"
 
 
 def measure(run: Run) -> Iterator[Row]:
@@ -21,12 +22,18 @@ def measure(run: Run) -> Iterator[Row]:
             RAW: lambda: roofline.drain(run.stage, deposit, count, users=USERS, ledger=True),
             UNIFORM: lambda: draining.drain(run.stage, deposit, count, users=USERS),
             HOT: lambda: draining.drain(run.stage, deposit, count),
+            RAW_HOT: lambda: roofline.drain(run.stage, deposit, count, ledger=True, processes=1),
         },
         run.rounds,
         run.tell,
     )
     yield Row(part=PART, what=RAW, unit="transactions/s", samples=samples[RAW])
-    for what, against, limit in ((UNIFORM, RAW, 0.7), (HOT, UNIFORM, 0.8)):
+    for what, against, target in (
+        (UNIFORM, RAW, Target(0.7)),
+        (HOT, UNIFORM, Target(0.8)),
+        (RAW_HOT, RAW, None),
+        (HOT, RAW_HOT, None),
+    ):
         yield Row(
             part=PART,
             what=what,
@@ -34,5 +41,5 @@ def measure(run: Run) -> Iterator[Row]:
             samples=samples[what],
             reference=against,
             reference_samples=samples[against],
-            target=Target(limit),
+            target=target,
         )

@@ -16,7 +16,7 @@ from ..order import choose
 from ..transaction import State, Transaction
 from .connection import CALL_SECONDS, Connection, answering, may_be_committed
 from .documents import LEASED, Document, decode_leased
-from .lane_turn import FRONT, LaneTurn, key_id, row_of, standing
+from .lane_turn import FRONT, SHORT, LaneTurn, key_id, row_of, standing
 from .lane_walk import LaneWalk
 
 LEASES_IN_A_ROW = 20  # while nothing may go and rows are being set aside
@@ -56,10 +56,13 @@ class Ordered:
     def _is_promising(self, turn: LaneTurn) -> bool:
         """Whether a lease could do anything; asked without a session, so that lanes which wait stay cheap."""
         with answering("look at a lane"):
-            rows = turn.front(None, self._front)
             now = self._clock.now()
-            if choose([row_of(row) for row in rows], now=now, types=turn.types, limit=1).taken:
-                return True
+            for size in sorted({min(SHORT, self._front), self._front}):
+                rows = turn.front(None, size)
+                if choose([row_of(row) for row in rows], now=now, types=turn.types, limit=1).taken:
+                    return True
+                if len(rows) < size:
+                    break
             if len(rows) == self._front and standing(rows, rows, now):
                 return True
             due = {"lane": turn.lane, "look_at": {"$lte": now}, "plugin": turn.plugin}
