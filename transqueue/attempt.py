@@ -9,6 +9,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from json import dumps, loads  # taken now: a plugin may replace them
 from typing import Any
 
@@ -36,8 +37,8 @@ def loaded(transaction: Transaction, handler: Handler) -> Transaction:
     Raises:
         marshmallow.ValidationError: the schema refuses the data (it changed since the transaction was accepted).
     """
-    data = load(handler.schema, lambda: transaction.data) if handler.schema else _copied(transaction.data)
-    return transaction.with_data(data)
+    fresh = partial(_copied, transaction.data)  # a schema may change what it is given, and be asked again
+    return transaction.with_data(load(handler.schema, fresh) if handler.schema else fresh())
 
 
 def _copied(value: Any) -> Any:

@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from marshmallow import Schema, ValidationError, fields
+from marshmallow import Schema, ValidationError, fields, pre_load
 
 from transqueue.attempt import (
     MESSAGE_CHARACTERS,
@@ -37,6 +37,15 @@ JSON_VALUES = st.recursive(
 
 class Deposit(Schema):
     at = fields.DateTime(required=True)
+
+
+class Unwrapping(Schema):
+    at = fields.String(required=True)
+
+    @pre_load
+    def unwrap(self, data, **_):
+        data["at"] = data["at"].pop("day")
+        return data
 
 
 def transaction(**given_fields):
@@ -292,6 +301,13 @@ def test_without_a_schema_each_run_gets_a_copy_of_its_own():
     given_data["lines"].append(2)
     assert stored.data == {"lines": [1]}
     assert loaded(stored, HANDLER).data == {"lines": [1]}
+
+
+def test_each_run_loads_what_was_stored_also_where_the_schema_changes_what_it_is_given():
+    stored = transaction(data={"at": {"day": "2026-05-04"}})
+    found = [loaded(stored, replace(HANDLER, schema=Unwrapping())).data for _ in range(2)]
+    assert found == [{"at": "2026-05-04"}] * 2
+    assert stored.data == {"at": {"day": "2026-05-04"}}
 
 
 def test_with_a_schema_the_data_is_what_it_loads_and_nothing_else_changes():
