@@ -258,7 +258,11 @@ class TransactionQueue(Pausing):
 
     @abstractmethod
     def due(self, types: Collection[str], *, with_key: Collection[str] | None = None) -> Due | None:
-        """Where any transaction of these types is due now; with `with_key`, other types are asked for with a key."""
+        """Where any transaction of these types is due now.
+
+        Args:
+            with_key: the types of those with an ordering key, where they are others; `types` is then of those without.
+        """
 
     @abstractmethod
     def seconds_to_next(self, types: Collection[str]) -> float | None:
