@@ -258,7 +258,7 @@ class TransactionQueue(Pausing):
 
     @abstractmethod
     def due(self, types: Collection[str], *, with_key: Collection[str] | None = None) -> Due | None:
-        """Where any of these types is due now; `with_key`: the types of those with an ordering key, where they differ."""
+        """Where any of these types is due now; `with_key`: the types of those with a key, where they are others."""
 
     @abstractmethod
     def seconds_to_next(self, types: Collection[str]) -> float | None:
